@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+	schema "github.com/z4jdev/z4j/sql"
+)
+
+// pg is PostgreSQL through one pool.
+type pg struct {
+	pool *pgxpool.Pool
+}
+
+func openPostgres(ctx context.Context, o Options) (engine, error) {
+	cfg, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		// The URL may hold a password, and pgx may quote it.
+		return nil, errors.New("the database URL can't be parsed; the form is postgres://user:password@host:5432/name?sslmode=require")
+	}
+	cfg.MaxConns = 10
+	if o.ReadConns > 0 {
+		cfg.MaxConns = int32(min(o.ReadConns, 500)) //nolint:gosec // bounded by min
+	}
+	for k, v := range map[string]string{
+		"application_name": "z4j", "statement_timeout": "30000", "lock_timeout": "10000",
+		"idle_in_transaction_session_timeout": "60000", "timezone": "UTC",
+	} {
+		if _, set := cfg.ConnConfig.RuntimeParams[k]; !set {
+			cfg.ConnConfig.RuntimeParams[k] = v
+		}
+	}
+	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		// pgx would give times in the zone of the process; everything here is UTC.
+		c.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return &pg{pool: pool}, nil
+}
+
+func (p *pg) name() string  { return "postgresql" }
+func (p *pg) read() db.DBTX { return p.pool }
+
+func (p *pg) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error {
+	return pgx.BeginFunc(ctx, p.pool, func(t pgx.Tx) error {
+		if bulk {
+			// An acked event must survive a crash whatever the server's default is.
+			if _, err := t.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+				return err
+			}
+		}
+		return fn(ctx, t)
+	})
+}
+
+func (p *pg) ping(ctx context.Context) error { return p.pool.Ping(ctx) }
+
+func (p *pg) provider(opts ...goose.ProviderOption) (*goose.Provider, func() error, error) {
+	sub, err := fs.Sub(schema.Migrations, "postgres/migration")
+	if err != nil {
+		return nil, nil, err
+	}
+	d := stdlib.OpenDBFromPool(p.pool)
+	prov, err := goose.NewProvider(goose.DialectPostgres, d, sub, append(opts, goose.WithVerbose(false))...)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.Close())
+	}
+	return prov, d.Close, nil
+}
+
+func (p *pg) migrate(ctx context.Context) error {
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	prov, done, err := p.provider(goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	_, err = prov.Up(ctx)
+	return errors.Join(err, done())
+}
+
+func (p *pg) schemaVersion(ctx context.Context) (current, head int64, err error) {
+	prov, done, err := p.provider()
+	if err != nil {
+		return 0, 0, err
+	}
+	current, head, err = versions(ctx, prov, func() (bool, error) {
+		var there bool
+		err := p.pool.QueryRow(ctx, "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&there)
+		return there, err
+	})
+	return current, head, errors.Join(err, done())
+}
+
+// versions reads the schema version without creating goose's table in an empty database.
+func versions(ctx context.Context, p *goose.Provider, exists func() (bool, error)) (current, head int64, err error) {
+	for _, src := range p.ListSources() {
+		head = max(head, src.Version)
+	}
+	there, err := exists()
+	if err != nil || !there {
+		return 0, head, err
+	}
+	current, err = p.GetDBVersion(ctx)
+	return current, head, err
+}
+
+func (p *pg) serverVersion(ctx context.Context) (string, error) {
+	var v string
+	err := p.pool.QueryRow(ctx, "SHOW server_version").Scan(&v)
+	return v, err
+}
+
+func (p *pg) size(ctx context.Context) (int64, error) {
+	var n int64
+	err := p.pool.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&n)
+	return n, err
+}
+
+func (p *pg) close() error {
+	p.pool.Close()
+	return nil
+}
+
+func (p *pg) mapErr(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return tagged{domain.ErrNotFound, err}
+	}
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		switch {
+		case pe.Code == "23505":
+			return tagged{domain.ErrConflict, err}
+		case pe.Code == "40001", pe.Code == "40P01", pe.Code == "55P03", pe.Code == "57014", pe.Code == "57P01",
+			strings.HasPrefix(pe.Code, "08"), strings.HasPrefix(pe.Code, "53"):
+			return tagged{domain.ErrTransient, err}
+		}
+		return err
+	}
+	var ne net.Error
+	var ce *pgconn.ConnectError
+	if errors.As(err, &ne) || errors.As(err, &ce) || pgconn.SafeToRetry(err) {
+		return tagged{domain.ErrTransient, err}
+	}
+	return err
+}
+
+// partitionDays is how far ahead of time daily partitions of events exist.
+const partitionDays = 7
+
+// maintain creates the event partitions of the coming week. They are made empty and then attached,
+// so that the default partition, which must stay empty, is only locked for its check.
+func (p *pg) maintain(ctx context.Context) error {
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for i := -1; i <= partitionDays; i++ {
+		from := today.AddDate(0, 0, i)
+		name := "events_" + from.Format("2006_01_02")
+		err := p.tx(ctx, false, func(ctx context.Context, h db.DBTX) error {
+			if _, err := h.Exec(ctx, "SELECT pg_advisory_xact_lock(2050256605)"); err != nil {
+				return err
+			}
+			var there bool
+			if err := h.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil || there {
+				return err
+			}
+			if _, err := h.Exec(ctx, "CREATE TABLE "+name+" (LIKE events INCLUDING ALL)"); err != nil {
+				return err
+			}
+			_, err := h.Exec(ctx, fmt.Sprintf("ALTER TABLE events ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')",
+				name, from.Format(time.RFC3339), from.AddDate(0, 0, 1).Format(time.RFC3339)))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("create partition %s: %w", name, err)
+		}
+	}
+	return nil
+}
