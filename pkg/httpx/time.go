@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package httpx
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// timeLayout is how every time leaves the API: UTC, microseconds, `Z`.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// Time is a time in JSON, always written as `2026-11-23T21:41:55.123456Z`; the zero time is null.
+type Time struct{ time.Time }
+
+// NewTime wraps t.
+func NewTime(t time.Time) Time { return Time{t} }
+
+// TimePtr wraps an optional time; nil and the zero time stay nil.
+func TimePtr(t *time.Time) *Time {
+	if t == nil || t.IsZero() {
+		return nil
+	}
+	return &Time{*t}
+}
+
+// FormatTime writes t as the API does.
+func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte("null"), nil
+	}
+	u := t.UTC()
+	if y := u.Year(); y < 0 || y > 9999 {
+		return nil, fmt.Errorf("year %d has no RFC 3339 form", y)
+	}
+	return []byte(u.Format(`"` + timeLayout + `"`)), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler; see ParseTime for what it takes.
+func (t *Time) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		t.Time = time.Time{}
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return errTimeFormat
+	}
+	parsed, err := ParseTime(text)
+	if err != nil {
+		return err
+	}
+	t.Time = parsed
+	return nil
+}
+
+// ParseTime reads an ISO 8601 time; without a zone it is UTC, and a date alone is its midnight.
+func ParseTime(text string) (time.Time, error) {
+	for _, layout := range []string{
+		time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00",
+		"2006-01-02 15:04:05.999999999", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", time.DateOnly,
+	} {
+		if parsed, err := time.Parse(layout, text); err == nil {
+			return parsed.UTC(), nil
+		}
+	}
+	return time.Time{}, errTimeFormat
+}
