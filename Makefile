@@ -1,4 +1,77 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# `make help` lists the targets. Tools live in .cache, which scripts/env fills.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+
+DASHBOARD := services/gateway/dashboard
+FUZZTIME ?= 30s
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build everything and start z4j serve (ARGS="--help" passes flags)
+	./bin/z4j serve $(ARGS)
+
+.PHONY: build
+build: dashboard binary ## build the dashboard and bin/z4j
+
+.PHONY: dashboard
+dashboard:
+	@if [ -f $(DASHBOARD)/package.json ]; then \
+		command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer." >&2; exit 1; }; \
+		scripts/dashboard; \
+	fi
+
+.PHONY: binary
+binary:
+	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer." >&2; exit 1; }
+	GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./services/allinone/cmd/z4j
+
 .PHONY: test
-test: ## every correctness test
-	go vet ./...
-	go test ./...
+test: ## install what the tests need and run every correctness test (LANES="unit e2e" picks some)
+	@scripts/test $(LANES)
+
+.PHONY: lint
+lint: ## check style and the import rules
+	@scripts/env tools lint
+	@scripts/test lint
+
+.PHONY: fmt
+fmt: ## format the Go code
+	@scripts/env lint
+	@scripts/lint fmt
+
+.PHONY: generate
+generate: ## write the store's queries anew from sql/
+	@scripts/env tools
+	sqlc generate
+
+.PHONY: verify
+verify: ## check that generated code and documents are up to date
+	@scripts/env tools
+	@scripts/test generate docs
+
+.PHONY: e2e
+e2e: build ## real agents against the real binary (RUN=TestName picks one)
+	@scripts/env services agents
+	@scripts/with-services go test -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') github.com/z4jdev/z4j/tools/e2e/...
+
+.PHONY: bench
+bench: binary ## measure and write docs/benchmarks.md
+	@scripts/bench
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: soak
+soak: binary ## long and large runs; results go to docs/benchmarks.md
+	@scripts/bench soak
+
+.PHONY: clean
+clean: ## remove what was built; tools in .cache stay
+	rm -rf bin dist artifacts
