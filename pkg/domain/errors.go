@@ -5,6 +5,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // Error codes of the REST API's envelope.
@@ -62,9 +63,7 @@ func Errorf(code, format string, args ...any) *Error {
 func (e *Error) With(key string, value any) *Error {
 	c := *e
 	c.Details = make(map[string]any, len(e.Details)+1)
-	for k, v := range e.Details {
-		c.Details[k] = v
-	}
+	maps.Copy(c.Details, e.Details)
 	c.Details[key] = value
 	return &c
 }
