@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package projection turns task events into task rows. It holds the rules of the agent protocol,
+// section 8.3, as pure functions: no I/O, no clock of its own, names already interned.
+package projection
+
+import (
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+)
+
+// MaxTraceback is the length in bytes above which a traceback is cut. The end is kept: the line that raised is there.
+const MaxTraceback = 8192
+
+// Task is a task row. Names are interned ids; 0 means none for Queue and Worker.
+type Task struct {
+	ID, ProjectID, EngineID int64
+	TaskID                  string
+	NameID                  int64
+	QueueID, WorkerID       int64
+	State                   domain.TaskState
+	Priority                domain.Priority
+	RetryCount              int64
+	RuntimeMS               *int64
+	ETA                     *time.Time
+	ReceivedAt, StartedAt   *time.Time
+	FinishedAt              *time.Time
+	LastFailedAt            *time.Time
+	SeenAt, UpdatedAt       time.Time
+	Fingerprint             *string
+	Parent, Root            *string
+	Tags                    *string
+	Args, Kwargs, Result    *string
+	Exception, Traceback    *string
+}
+
+// Event is a life-cycle event of one task. NameID is 0 when the agent did not know the name.
+type Event struct {
+	Kind                      domain.EventKind
+	At                        time.Time
+	NameID, QueueID, WorkerID int64
+	Priority                  domain.Priority // 0: not given
+	RuntimeMS                 *int64
+	// RetryCount is nil when the agent does not count; stock agents never do.
+	RetryCount           *int64
+	ETA                  *time.Time
+	Parent, Root         *string
+	Tags                 *string
+	Args, Kwargs, Result *string
+	Exception, Traceback *string
+}
+
+// New returns the row of a task first seen at now through event e, before e is applied.
+// unknownName is the interned id of "unknown".
+func New(projectID, engineID int64, taskID string, unknownName int64, now time.Time) Task {
+	return Task{
+		ProjectID: projectID, EngineID: engineID, TaskID: taskID,
+		NameID: unknownName, Priority: domain.PriorityNormal, SeenAt: now, UpdatedAt: now,
+	}
+}
+
+// Apply changes t by e if the state guard lets it, and reports whether it did. unknownName is the
+// interned id of "unknown". A refused event may still give a nameless task its name; changed tells
+// that the row is to be written.
+func Apply(t *Task, e *Event, unknownName int64, now time.Time) (applied, changed bool) {
+	if !admits(t, e, now) {
+		if t.NameID == unknownName && e.NameID != 0 {
+			t.NameID, t.UpdatedAt = e.NameID, now
+			return false, true
+		}
+		return false, false
+	}
+	fresh := t.State == 0
+	t.State = e.Kind.State()
+	t.UpdatedAt = now
+	if e.Priority != 0 {
+		t.Priority = e.Priority
+	}
+	if e.Tags != nil {
+		t.Tags = e.Tags
+	}
+	if e.ETA != nil {
+		t.ETA = e.ETA
+	}
+	if e.NameID != 0 && (t.NameID == unknownName || e.Kind == domain.KindReceived) {
+		t.NameID = e.NameID
+	}
+	if e.QueueID != 0 && (fresh || t.QueueID == 0 || e.Kind == domain.KindReceived) {
+		t.QueueID = e.QueueID
+	}
+	at := e.At
+	switch e.Kind {
+	case domain.KindReceived:
+		t.ReceivedAt = &at
+		t.Args, t.Kwargs = e.Args, e.Kwargs
+		if e.Parent != nil {
+			t.Parent = e.Parent
+		}
+		if e.Root != nil {
+			t.Root = e.Root
+		}
+	case domain.KindStarted:
+		t.StartedAt = &at
+		if e.WorkerID != 0 {
+			t.WorkerID = e.WorkerID
+		}
+	case domain.KindSucceeded:
+		t.FinishedAt, t.Result, t.RuntimeMS = &at, e.Result, e.RuntimeMS
+		t.Exception, t.Traceback = nil, nil
+	case domain.KindFailed:
+		t.FinishedAt, t.LastFailedAt, t.RuntimeMS = &at, &at, e.RuntimeMS
+		t.Result = nil
+		t.Exception, t.Traceback = e.Exception, tail(e.Traceback)
+		t.Fingerprint = Fingerprint(e.Exception, t.Traceback)
+	case domain.KindRetried:
+		if e.RetryCount != nil {
+			t.RetryCount = *e.RetryCount
+		} else {
+			t.RetryCount++
+		}
+	case domain.KindRevoked:
+		t.FinishedAt = &at
+		t.Result, t.RuntimeMS, t.Exception, t.Traceback = nil, nil, nil, nil
+	}
+	return true, true
+}
+
+// admits is the state guard.
+func admits(t *Task, e *Event, now time.Time) bool {
+	incoming := e.Kind.State()
+	if t.State == 0 {
+		return true
+	}
+	if incoming.Terminal() {
+		return !t.State.Terminal() || lifecycle(t, e.At, now)
+	}
+	return !t.State.Terminal() && lifecycle(t, e.At, now)
+}
+
+// lifecycle reports whether no life-cycle time of the row lies after at. Times in the future (a
+// sender's clock ran ahead when they were stored) do not count.
+func lifecycle(t *Task, at, now time.Time) bool {
+	if at.After(now) {
+		at = now
+	}
+	for _, stored := range [...]*time.Time{t.ReceivedAt, t.StartedAt, t.FinishedAt} {
+		if stored != nil && stored.After(at) && !stored.After(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// tail keeps the end of a long traceback, cut at a line where possible.
+func tail(text *string) *string {
+	if text == nil || len(*text) <= MaxTraceback {
+		return text
+	}
+	const mark = "[...]\n"
+	s := (*text)[len(*text)-MaxTraceback+len(mark):]
+	for i := range len(s) {
+		// Never start inside a UTF-8 sequence; prefer the start of a line.
+		if s[i] == '\n' && i+1 < len(s) {
+			s = s[i+1:]
+			break
+		}
+		if i > 400 {
+			for len(s) > 0 && s[0]&0xC0 == 0x80 {
+				s = s[1:]
+			}
+			break
+		}
+	}
+	s = mark + s
+	return &s
+}
+
+// Runtime is how long the task ran, in milliseconds: what the agent measured, else the distance
+// between start and end. ok is false when neither is known.
+func (t *Task) Runtime() (ms int64, ok bool) {
+	if t.RuntimeMS != nil {
+		return *t.RuntimeMS, true
+	}
+	if t.StartedAt != nil && t.FinishedAt != nil && !t.FinishedAt.Before(*t.StartedAt) {
+		return t.FinishedAt.Sub(*t.StartedAt).Milliseconds(), true
+	}
+	return 0, false
+}
