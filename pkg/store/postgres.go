@@ -147,6 +147,8 @@ func (p *pg) close() error {
 	return nil
 }
 
+func (p *pg) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
+
 func (p *pg) mapErr(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return tagged{domain.ErrNotFound, err}

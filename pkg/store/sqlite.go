@@ -233,6 +233,9 @@ func (l *lite) close() error {
 	return errors.Join(append(errs, l.writeDB.Close())...)
 }
 
+// skipLocked is empty: the one writer already excludes everybody else.
+func (l *lite) skipLocked() string { return "" }
+
 func (l *lite) mapErr(err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, sql.ErrNoRows):

@@ -86,6 +86,8 @@ type engine interface {
 	size(ctx context.Context) (int64, error)
 	maintain(ctx context.Context) error
 	mapErr(err error) error
+	// skipLocked ends a SELECT that locks its rows and leaves out those another transaction holds.
+	skipLocked() string
 	close() error
 }
 
