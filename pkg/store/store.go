@@ -85,6 +85,8 @@ type engine interface {
 	serverVersion(ctx context.Context) (string, error)
 	size(ctx context.Context) (int64, error)
 	maintain(ctx context.Context) error
+	lockAuditChain(ctx context.Context, h db.DBTX) error
+	missingAuditTriggers(ctx context.Context) ([]string, error)
 	mapErr(err error) error
 	// skipLocked ends a SELECT that locks its rows and leaves out those another transaction holds.
 	skipLocked() string

@@ -362,6 +362,16 @@ CREATE TABLE audit_outbox (
     created_at timestamp NOT NULL
 );
 
+-- Outbox rows that the audit service could not trust, kept for inspection; the chain tells of each.
+CREATE TABLE audit_set_aside (
+    id           integer PRIMARY KEY,
+    record       text NOT NULL,
+    mac          text NOT NULL,
+    reason       text NOT NULL,
+    created_at   timestamp NOT NULL,
+    set_aside_at timestamp NOT NULL
+);
+
 -- Refusals, one row per address, action and minute, so that a flood can't fill the table.
 CREATE TABLE audit_refusals (
     minute     timestamp NOT NULL,
@@ -398,6 +408,11 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_project_occurred ON audit_log (project_id, occurred_at);
 CREATE INDEX audit_log_occurred ON audit_log (occurred_at);
 
+-- Holds a row only inside a transaction that may delete from audit_log.
+CREATE TABLE audit_transition (
+    kind text PRIMARY KEY
+);
+
 -- The signed head of the chain (singleton = 1).
 CREATE TABLE audit_state (
     singleton         bigint PRIMARY KEY CHECK (singleton = 1),
@@ -424,11 +439,20 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_log is append-only');
 END;
 -- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log
+WHEN NOT EXISTS (SELECT 1 FROM audit_transition)
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only');
+END;
+-- +goose StatementEnd
 
 -- +goose Down
 DROP TABLE audit_state;
 DROP TABLE audit_log;
+DROP TABLE audit_transition;
 DROP TABLE audit_refusals;
+DROP TABLE audit_set_aside;
 DROP TABLE audit_outbox;
 DROP TABLE commands;
 DROP TABLE issues;

@@ -99,6 +99,15 @@ type AuditRefusal struct {
 	LastAt   time.Time
 }
 
+type AuditSetAside struct {
+	ID         int64
+	Record     string
+	MAC        string
+	Reason     string
+	CreatedAt  time.Time
+	SetAsideAt time.Time
+}
+
 type AuditState struct {
 	Singleton       int64
 	Generation      uuid.UUID
@@ -116,6 +125,10 @@ type AuditState struct {
 	ActiveRowCount  int64
 	ActiveKeyCounts string
 	StateMAC        string
+}
+
+type AuditTransition struct {
+	Kind string
 }
 
 type Command struct {
