@@ -58,3 +58,25 @@ func (tx *Tx) CreateProject(ctx context.Context, n NewProject) (Project, error) 
 	}
 	return p, nil
 }
+
+// UpdateProject stores a project's settings and slug; domain.ErrConflict when the slug is in use.
+func (tx *Tx) UpdateProject(ctx context.Context, p Project) (Project, error) {
+	p, err := tx.s.q.UpdateProject(ctx, tx.db, db.UpdateProjectParams{
+		ID: p.ID, Slug: p.Slug, Name: p.Name, Description: p.Description, Environment: p.Environment, Timezone: p.Timezone,
+		DefaultSchedulerOwner: p.DefaultSchedulerOwner, AllowedSchedulers: p.AllowedSchedulers, Now: tx.s.Now(),
+	})
+	return p, tx.s.err(err)
+}
+
+// ArchiveProject hides a project; changed is false when it was archived before.
+func (tx *Tx) ArchiveProject(ctx context.Context, id int64) (changed bool, err error) {
+	n, err := tx.s.q.ArchiveProject(ctx, tx.db, db.ArchiveProjectParams{ID: id, Now: tx.s.Now()})
+	return n > 0, tx.s.err(err)
+}
+
+// LockActiveProjects takes the rows of all active projects until the transaction ends and counts them, so that
+// two archivings cannot together leave none.
+func (tx *Tx) LockActiveProjects(ctx context.Context) (int64, error) {
+	n, err := tx.s.q.LockActiveProjects(ctx, tx.db)
+	return n, tx.s.err(err)
+}

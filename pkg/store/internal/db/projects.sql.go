@@ -12,6 +12,23 @@ import (
 	"github.com/google/uuid"
 )
 
+const archiveProject = `-- name: ArchiveProject :execrows
+UPDATE projects SET is_active = false, updated_at = $1 WHERE id = $2 AND is_active
+`
+
+type ArchiveProjectParams struct {
+	Now time.Time
+	ID  int64
+}
+
+func (q *Queries) ArchiveProject(ctx context.Context, db DBTX, arg ArchiveProjectParams) (int64, error) {
+	result, err := db.Exec(ctx, archiveProject, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const countActiveProjects = `-- name: CountActiveProjects :one
 SELECT count(*) FROM projects WHERE is_active
 `
@@ -114,6 +131,35 @@ func (q *Queries) ListActiveProjects(ctx context.Context, db DBTX, arg ListActiv
 	return items, nil
 }
 
+const lockActiveProjects = `-- name: LockActiveProjects :execrows
+UPDATE projects SET updated_at = updated_at WHERE is_active
+`
+
+func (q *Queries) LockActiveProjects(ctx context.Context, db DBTX) (int64, error) {
+	result, err := db.Exec(ctx, lockActiveProjects)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const lockProject = `-- name: LockProject :execrows
+UPDATE projects SET updated_at = updated_at WHERE id = $1
+`
+
+type LockProjectParams struct {
+	ID int64
+}
+
+// Takes the project's row until the end of the transaction: changes of its members wait for each other.
+func (q *Queries) LockProject(ctx context.Context, db DBTX, arg LockProjectParams) (int64, error) {
+	result, err := db.Exec(ctx, lockProject, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const projectByID = `-- name: ProjectByID :one
 SELECT id, uid, slug, name, description, environment, timezone, is_active, default_scheduler_owner, allowed_schedulers, created_at, updated_at FROM projects WHERE id = $1
 `
@@ -180,6 +226,56 @@ type ProjectByUIDParams struct {
 
 func (q *Queries) ProjectByUID(ctx context.Context, db DBTX, arg ProjectByUIDParams) (Project, error) {
 	row := db.QueryRow(ctx, projectByUID, arg.UID)
+	var i Project
+	err := row.Scan(
+		&i.ID,
+		&i.UID,
+		&i.Slug,
+		&i.Name,
+		&i.Description,
+		&i.Environment,
+		&i.Timezone,
+		&i.IsActive,
+		&i.DefaultSchedulerOwner,
+		&i.AllowedSchedulers,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const updateProject = `-- name: UpdateProject :one
+UPDATE projects
+SET slug = $1, name = $2, description = $3, environment = $4, timezone = $5,
+    default_scheduler_owner = $6, allowed_schedulers = $7, updated_at = $8
+WHERE id = $9
+RETURNING id, uid, slug, name, description, environment, timezone, is_active, default_scheduler_owner, allowed_schedulers, created_at, updated_at
+`
+
+type UpdateProjectParams struct {
+	Slug                  string
+	Name                  string
+	Description           *string
+	Environment           string
+	Timezone              string
+	DefaultSchedulerOwner string
+	AllowedSchedulers     *string
+	Now                   time.Time
+	ID                    int64
+}
+
+func (q *Queries) UpdateProject(ctx context.Context, db DBTX, arg UpdateProjectParams) (Project, error) {
+	row := db.QueryRow(ctx, updateProject,
+		arg.Slug,
+		arg.Name,
+		arg.Description,
+		arg.Environment,
+		arg.Timezone,
+		arg.DefaultSchedulerOwner,
+		arg.AllowedSchedulers,
+		arg.Now,
+		arg.ID,
+	)
 	var i Project
 	err := row.Scan(
 		&i.ID,
