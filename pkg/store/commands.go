@@ -51,10 +51,7 @@ func RedeliverableAction(action string) bool {
 type NewCommand struct {
 	// ID is minted when it is zero.
 	ID uuid.UUID
-	// Project gives the row its key and the audit record its id.
-	Project Project
-	// AgentID is the agent's inner key.
-	AgentID  int64
+	Agent    AgentRef
 	IssuedBy *uuid.UUID
 	Action   string
 	// TargetType and TargetID name what the command acts on; an empty TargetID is none.
@@ -91,14 +88,14 @@ func (tx *Tx) CreateCommand(ctx context.Context, n NewCommand) (cmd Command, cre
 	}
 	now := tx.s.Now()
 	cmd, err = tx.s.q.InsertCommand(ctx, tx.db, db.InsertCommandParams{
-		ID: n.ID, ProjectID: n.Project.ID, AgentID: &n.AgentID, IssuedBy: n.IssuedBy, Action: n.Action,
+		ID: n.ID, ProjectID: n.Agent.ProjectID, AgentID: &n.Agent.ID, IssuedBy: n.IssuedBy, Action: n.Action,
 		TargetType: n.TargetType, TargetID: optional(n.TargetID), Payload: string(payload), RequestHash: hash,
 		IdempotencyKey: optional(n.IdempotencyKey), SourceIP: optional(n.SourceIP),
 		RequiredContract: optional(n.RequiredContract), Now: now, TimeoutAt: now.Add(n.Timeout),
 		TimeoutSeconds: int64(n.Timeout / time.Second),
 	})
 	if err = tx.s.err(err); errors.Is(err, domain.ErrNotFound) {
-		cmd, err = tx.s.q.CommandByKey(ctx, tx.db, db.CommandByKeyParams{ProjectID: n.Project.ID, IdempotencyKey: &n.IdempotencyKey})
+		cmd, err = tx.s.q.CommandByKey(ctx, tx.db, db.CommandByKeyParams{ProjectID: n.Agent.ProjectID, IdempotencyKey: &n.IdempotencyKey})
 		if err = tx.s.err(err); err != nil {
 			return Command{}, false, fmt.Errorf("find command by idempotency key: %w", err)
 		}
@@ -110,7 +107,15 @@ func (tx *Tx) CreateCommand(ctx context.Context, n NewCommand) (cmd Command, cre
 	if err != nil {
 		return Command{}, false, fmt.Errorf("create command %s: %w", n.Action, err)
 	}
-	return cmd, true, nil
+	entry := domain.AuditEntry{
+		Action: "command.issue." + n.Action, TargetType: n.TargetType, TargetID: n.TargetID, Result: domain.ResultSuccess,
+		ProjectUID: n.Agent.ProjectUID, APIKeyID: n.APIKeyID, SourceIP: n.SourceIP, UserAgent: n.UserAgent,
+		Metadata: map[string]any{"command_id": n.ID.String(), "agent_id": n.Agent.UID.String()},
+	}
+	if n.IssuedBy != nil {
+		entry.UserID = *n.IssuedBy
+	}
+	return cmd, true, tx.Audit(ctx, entry)
 }
 
 func (n NewCommand) requestHash() (string, error) {
@@ -119,7 +124,7 @@ func (n NewCommand) requestHash() (string, error) {
 		what = n.Payload
 	}
 	// Maps are encoded with sorted keys, so equal requests give equal texts.
-	text, err := json.Marshal([]any{n.Action, n.TargetType, n.TargetID, n.AgentID, what})
+	text, err := json.Marshal([]any{n.Action, n.TargetType, n.TargetID, n.Agent.UID, what})
 	if err != nil {
 		return "", fmt.Errorf("encode request of %s: %w", n.Action, err)
 	}
@@ -304,9 +309,8 @@ func (tx *Tx) AckCommand(ctx context.Context, agentID int64, id uuid.UUID) error
 
 // CommandOutcome is an agent's answer to a command.
 type CommandOutcome struct {
-	ID        uuid.UUID
-	AgentID   int64
-	ProjectID int64
+	ID    uuid.UUID
+	Agent AgentRef
 	// Success chooses between completed and failed.
 	Success bool
 	// Result is JSON, empty for none.
@@ -331,7 +335,7 @@ func (tx *Tx) CompleteCommand(ctx context.Context, o CommandOutcome) (cmd Comman
 	}
 	now := tx.s.Now()
 	cmd, err = tx.s.q.CompleteCommand(ctx, tx.db, db.CompleteCommandParams{
-		ID: o.ID, AgentID: &o.AgentID, ProjectID: o.ProjectID, Status: status, Now: &now,
+		ID: o.ID, AgentID: &o.Agent.ID, ProjectID: o.Agent.ProjectID, Status: status, Now: &now,
 		Result: optional(o.Result), Error: optional(cutText(o.Error, maxCommandError)), Payload: scrubPayload(cmd.Action, cmd.Payload),
 	})
 	if err = tx.s.err(err); errors.Is(err, domain.ErrNotFound) {
@@ -340,10 +344,29 @@ func (tx *Tx) CompleteCommand(ctx context.Context, o CommandOutcome) (cmd Comman
 	if err != nil {
 		return Command{}, false, fmt.Errorf("complete command %s: %w", o.ID, err)
 	}
-	return cmd, true, nil
+	result := domain.ResultFailed
+	if o.Success {
+		result = domain.ResultSuccess
+	}
+	return cmd, true, tx.auditEnd(ctx, cmd, o.Agent.UID, o.Agent.ProjectUID, result)
 }
 
-// TimeoutCommands ends up to limit commands whose time is over and returns them.
+// auditEnd records that a command reached its end.
+func (tx *Tx) auditEnd(ctx context.Context, cmd Command, agent, project uuid.UUID, result string) error {
+	meta := map[string]any{"command_id": cmd.ID.String(), "agent_id": agent.String(), "action": cmd.Action, "error": nil}
+	if cmd.Error != nil {
+		meta["error"] = *cmd.Error
+	}
+	entry := domain.AuditEntry{
+		Action: "command.completed", TargetType: cmd.TargetType, Result: result, ProjectUID: project, Metadata: meta,
+	}
+	if cmd.TargetID != nil {
+		entry.TargetID = *cmd.TargetID
+	}
+	return tx.Audit(ctx, entry)
+}
+
+// TimeoutCommands ends up to limit commands whose time is over, with an audit record each, and returns them.
 func (s *Store) TimeoutCommands(ctx context.Context, limit int64) ([]Command, error) {
 	overdue, err := s.q.OverdueCommands(ctx, s.eng.read(), db.OverdueCommandsParams{Now: s.Now(), MaxRows: limit})
 	if err != nil {
@@ -365,6 +388,13 @@ func (s *Store) TimeoutCommands(ctx context.Context, limit int64) ([]Command, er
 				continue // answered in the meantime
 			}
 			if err != nil {
+				return err
+			}
+			ids, err := tx.s.q.CommandOwner(ctx, tx.db, db.CommandOwnerParams{ID: c.ID})
+			if err != nil {
+				return err
+			}
+			if err := tx.auditEnd(ctx, cmd, ids.AgentUID, ids.ProjectUID, domain.CommandTimeout); err != nil {
 				return err
 			}
 			ended = append(ended, cmd)

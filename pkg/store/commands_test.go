@@ -5,6 +5,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -51,14 +52,15 @@ func makeProject(t *testing.T, s *store.Store, slug string) store.Project {
 }
 
 // makeAgent adds a bare agent row with the given key.
-func makeAgent(t *testing.T, s *store.Store, p store.Project, id int64) {
+func makeAgent(t *testing.T, s *store.Store, p store.Project, id int64) store.AgentRef {
 	t.Helper()
-	now := s.Now()
+	now, uid := s.Now(), uuid.New()
 	err := s.ExecForTest(t.Context(), "INSERT INTO agents (id, uid, project_id, name, token_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-		id, uuid.New(), p.ID, "agent-"+uuid.NewString(), uuid.NewString(), now, now)
+		id, uid, p.ID, "agent-"+uuid.NewString(), uuid.NewString(), now, now)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return store.AgentRef{ID: id, ProjectID: p.ID, UID: uid, ProjectUID: p.UID}
 }
 
 func createCommand(t *testing.T, s *store.Store, n store.NewCommand) (cmd store.Command, created bool, err error) {
@@ -78,9 +80,10 @@ func TestCommandLife(t *testing.T) {
 	eachWithClock(t, func(t *testing.T, s *store.Store, c *clock) {
 		ctx := t.Context()
 		p := makeProject(t, s, "shop")
-		makeAgent(t, s, p, 7)
-		makeAgent(t, s, p, 8)
-		first := store.NewCommand{Project: p, AgentID: 7, Action: "retry_task", TargetType: "task", TargetID: "celery:a",
+		agent, stranger := makeAgent(t, s, p, 7), makeAgent(t, s, p, 8)
+		elsewhere := agent
+		elsewhere.ProjectID++
+		first := store.NewCommand{Agent: agent, Action: "retry_task", TargetType: "task", TargetID: "celery:a",
 			Payload: map[string]any{"task_id": "a"}, IdempotencyKey: "k1", RequiredContract: store.RetryContract("celery")}
 		retry, created, err := createCommand(t, s, first)
 		if err != nil || !created || retry.Status != domain.CommandPending || !retry.TimeoutAt.Equal(c.at.Add(time.Minute)) {
@@ -96,7 +99,7 @@ func TestCommandLife(t *testing.T) {
 			t.Fatalf("same key, other request: %v", err)
 		}
 		c.advance(time.Second)
-		cancel, _, err := createCommand(t, s, store.NewCommand{Project: p, AgentID: 7, Action: "cancel_task", TargetType: "task", TargetID: "celery:a", Payload: map[string]any{}})
+		cancel, _, err := createCommand(t, s, store.NewCommand{Agent: agent, Action: "cancel_task", TargetType: "task", TargetID: "celery:a", Payload: map[string]any{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,19 +148,19 @@ func TestCommandLife(t *testing.T) {
 			return cmd, ok
 		}
 		for name, o := range map[string]store.CommandOutcome{
-			"other agent":   {ID: retry.ID, AgentID: 8, ProjectID: p.ID, Success: true},
-			"other project": {ID: retry.ID, AgentID: 7, ProjectID: p.ID + 1, Success: true},
-			"unknown":       {ID: uuid.New(), AgentID: 7, ProjectID: p.ID, Success: true},
+			"other agent":   {ID: retry.ID, Agent: stranger, Success: true},
+			"other project": {ID: retry.ID, Agent: elsewhere, Success: true},
+			"unknown":       {ID: uuid.New(), Agent: agent, Success: true},
 		} {
 			if _, ok := complete(o); ok {
 				t.Errorf("%s: a foreign result was taken", name)
 			}
 		}
-		done, ok := complete(store.CommandOutcome{ID: retry.ID, AgentID: 7, ProjectID: p.ID, Result: `{"new_task_id":"x"}`, Error: strings.Repeat("e", 3000)})
+		done, ok := complete(store.CommandOutcome{ID: retry.ID, Agent: agent, Result: `{"new_task_id":"x"}`, Error: strings.Repeat("e", 3000)})
 		if !ok || done.Status != domain.CommandFailed || len(*done.Error) != 1024 || *done.Result != `{"new_task_id":"x"}` || done.CompletedAt == nil {
 			t.Fatalf("complete: %+v %v", done, ok)
 		}
-		if _, ok := complete(store.CommandOutcome{ID: retry.ID, AgentID: 7, ProjectID: p.ID, Success: true}); ok {
+		if _, ok := complete(store.CommandOutcome{ID: retry.ID, Agent: agent, Success: true}); ok {
 			t.Error("a late result was taken")
 		}
 		if ended, err := s.TimeoutCommands(ctx, 10); err != nil || len(ended) != 0 {
@@ -166,6 +169,17 @@ func TestCommandLife(t *testing.T) {
 		c.advance(61 * time.Second)
 		if ended, err := s.TimeoutCommands(ctx, 10); err != nil || len(ended) != 1 || ended[0].Status != domain.CommandTimeout || *ended[0].Error != store.TimeoutMessage {
 			t.Fatalf("time out: %+v %v", ended, err)
+		}
+		var told []string
+		for _, r := range outbox(t, s) {
+			_, e, err := r.Entry()
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, e.Action+" "+e.Result)
+		}
+		if want := "[command.issue.retry_task success command.issue.cancel_task success command.completed failed command.completed timeout]"; fmt.Sprint(told) != want {
+			t.Errorf("audit: %v, want %s", told, want)
 		}
 		list, err := s.ListCommands(ctx, store.CommandPage{ProjectID: p.ID, Limit: 1})
 		if err != nil || len(list) != 1 || list[0].ID != cancel.ID {
@@ -185,8 +199,7 @@ func TestPurgeTokenIsForgotten(t *testing.T) {
 	t.Parallel()
 	eachWithClock(t, func(t *testing.T, s *store.Store, c *clock) {
 		p := makeProject(t, s, "shop")
-		makeAgent(t, s, p, 1)
-		cmd, _, err := createCommand(t, s, store.NewCommand{Project: p, AgentID: 1, Action: "purge_queue", TargetType: "queue", TargetID: "q",
+		cmd, _, err := createCommand(t, s, store.NewCommand{Agent: makeAgent(t, s, p, 1), Action: "purge_queue", TargetType: "queue", TargetID: "q",
 			Payload: map[string]any{"queue": "q", "confirm_token": "abc", "force": false}})
 		if err != nil || !strings.Contains(cmd.Payload, `"abc"`) {
 			t.Fatalf("%+v %v", cmd, err)

@@ -68,3 +68,11 @@ RETURNING *;
 
 -- name: CountOpenCommands :one
 SELECT count(*) FROM commands WHERE agent_id = @agent_id AND status IN ('pending', 'dispatched');
+
+-- name: CommandOwner :one
+-- The public ids of a command's agent and project, for its audit record.
+SELECT agents.uid AS agent_uid, projects.uid AS project_uid
+FROM commands
+JOIN agents ON agents.id = commands.agent_id
+JOIN projects ON projects.id = commands.project_id
+WHERE commands.id = @id;

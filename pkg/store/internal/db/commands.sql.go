@@ -143,6 +143,31 @@ func (q *Queries) CommandByKey(ctx context.Context, db DBTX, arg CommandByKeyPar
 	return i, err
 }
 
+const commandOwner = `-- name: CommandOwner :one
+SELECT agents.uid AS agent_uid, projects.uid AS project_uid
+FROM commands
+JOIN agents ON agents.id = commands.agent_id
+JOIN projects ON projects.id = commands.project_id
+WHERE commands.id = $1
+`
+
+type CommandOwnerParams struct {
+	ID uuid.UUID
+}
+
+type CommandOwnerRow struct {
+	AgentUID   uuid.UUID
+	ProjectUID uuid.UUID
+}
+
+// The public ids of a command's agent and project, for its audit record.
+func (q *Queries) CommandOwner(ctx context.Context, db DBTX, arg CommandOwnerParams) (CommandOwnerRow, error) {
+	row := db.QueryRow(ctx, commandOwner, arg.ID)
+	var i CommandOwnerRow
+	err := row.Scan(&i.AgentUID, &i.ProjectUID)
+	return i, err
+}
+
 const completeCommand = `-- name: CompleteCommand :one
 UPDATE commands
 SET status = $1, result = $2, error = $3, completed_at = $4, payload = $5
