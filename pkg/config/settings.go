@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package config
+
+// Config holds every supported setting. The tags are the single source of names, defaults, bounds and
+// the reference page: `env` and `envDefault` are read by the parser; `min`, `max`, `oneof` by Load;
+// `doc` by the reference page and `z4j config show`.
+type Config struct {
+	// Home is the state directory.
+	Home string
+
+	Server    Server
+	Database  Database
+	Secret    Keys
+	Hosts     Hosts
+	Auth      Auth
+	Bootstrap Bootstrap
+	Agents    Agents
+	Commands  Commands
+	API       API
+	Retention Retention
+	Metrics   Metrics
+	Log       Log
+
+	// Notices are the names of settings that were given but have no effect; see Load.
+	Notices []Notice
+
+	dev     bool
+	sources map[string]string
+	given   map[string]string
+}
+
+// Server is where and how the brain listens.
+type Server struct {
+	BindHost           string  `env:"Z4J_BIND_HOST" envDefault:"0.0.0.0" doc:"Address to listen on."`
+	BindPort           int     `env:"Z4J_BIND_PORT" envDefault:"7700" min:"1" max:"65535" doc:"Port to listen on."`
+	PublicURL          string  `env:"Z4J_PUBLIC_URL" doc:"The address users see, for links and for the posture. Default: http://localhost with the port."`
+	Environment        string  `env:"Z4J_ENVIRONMENT" max:"40" doc:"dev relaxes the rules for a laptop; any other label is production. Unset: dev on SQLite, production with PostgreSQL or an https public URL."`
+	AllowHTTPPublicURL Bool    `env:"Z4J_ALLOW_HTTP_PUBLIC_URL" envDefault:"false" doc:"Permit an http:// public URL in production."`
+	RequestTimeout     Seconds `env:"Z4J_REQUEST_TIMEOUT_SECONDS" envDefault:"30" min:"1" max:"600" doc:"Longest an API request may take, in seconds."`
+	CORSOrigins        List    `env:"Z4J_CORS_ORIGINS" doc:"Origins of other sites whose pages may call the API."`
+	CORSCredentials    Bool    `env:"Z4J_CORS_ALLOW_CREDENTIALS" envDefault:"true" doc:"Let those pages send cookies; impossible with the origin *."`
+	HSTSMaxAge         int     `env:"Z4J_HSTS_MAX_AGE_SECONDS" envDefault:"31536000" min:"0" doc:"max-age of Strict-Transport-Security, sent in production with an https public URL."`
+	HSTSSubdomains     Bool    `env:"Z4J_HSTS_INCLUDE_SUBDOMAINS" envDefault:"true" doc:"Add includeSubDomains to that header."`
+	TrustedProxies     List    `env:"Z4J_TRUSTED_PROXIES" doc:"Networks or addresses whose X-Forwarded-For is believed."`
+}
+
+// Database says which database and how.
+type Database struct {
+	URL         Secret `env:"Z4J_DATABASE_URL" doc:"postgres://user:password@host/name or sqlite:////absolute/path. Unset: z4j.db in the state directory. The spellings postgresql+asyncpg:// and sqlite+aiosqlite:// work too."`
+	Host        string `env:"Z4J_DATABASE_HOST" doc:"PostgreSQL host; with the other four parts instead of a URL."`
+	Port        string `env:"Z4J_DATABASE_PORT" doc:"PostgreSQL port."`
+	User        string `env:"Z4J_DATABASE_USER" doc:"PostgreSQL user."`
+	Password    Secret `env:"Z4J_DATABASE_PASSWORD" doc:"PostgreSQL password."`
+	Name        string `env:"Z4J_DATABASE_NAME" doc:"PostgreSQL database."`
+	PoolSize    int    `env:"Z4J_DATABASE_POOL_SIZE" envDefault:"20" min:"1" max:"200" doc:"Connections to PostgreSQL for one process."`
+	RequireSSL  Bool   `env:"Z4J_REQUIRE_DB_SSL" envDefault:"true" doc:"In production the PostgreSQL URL must carry sslmode=require, verify-ca or verify-full."`
+	AutoMigrate Bool   `env:"Z4J_AUTO_MIGRATE" envDefault:"true" doc:"Let serve bring the schema up to date at start."`
+	RedisURL    Secret `env:"Z4J_REDIS_URL" doc:"Redis for fan-out between replicas. Unset: in-process channels."`
+}
+
+// Keys are the secrets of the installation. On SQLite missing ones are minted into secret.env.
+type Keys struct {
+	Master          Secret  `env:"Z4J_SECRET" doc:"Master key, at least 32 bytes: tokens' hashes, agents' frame keys, stored secrets."`
+	PreviousMasters Secrets `env:"Z4J_PREVIOUS_SECRETS" doc:"Old master keys that agents' tokens may still be hashed with."`
+	Session         Secret  `env:"Z4J_SESSION_SECRET" doc:"Key of session cookies, at least 32 bytes."`
+	AuditChain      Secret  `env:"Z4J_AUDIT_CHAIN_SECRET" doc:"Key of the audit chain, at least 32 bytes. Unset: derived from Z4J_SECRET."`
+	AuditPrevious   Secrets `env:"Z4J_AUDIT_CHAIN_PREVIOUS_SECRETS" doc:"Old audit keys, for verifying older rows."`
+	Hop             Secret  `env:"Z4J_HOP_KEY" doc:"Key with which the gateway vouches for client addresses to the services behind it. Unset: derived from Z4J_SECRET."`
+}
+
+// Hosts is layer 1 of the Host allow-list and the address lists.
+type Hosts struct {
+	Allowed          List `env:"Z4J_ALLOWED_HOSTS" doc:"Accepted Host names; replaces the allowed-hosts file and auto-detection."`
+	DebugErrors      Bool `env:"Z4J_DEBUG_HOST_ERRORS" envDefault:"false" doc:"Kept for old set-ups: in dev mode refusals explain themselves anyway. Refused in production."`
+	DashboardIPAllow List `env:"Z4J_DASHBOARD_IP_ALLOWLIST" doc:"Networks from which people may use sessions. Empty: all."`
+	APIIPAllow       List `env:"Z4J_API_IP_ALLOWLIST" doc:"Networks from which API keys work. Empty: all."`
+	AgentIPAllow     List `env:"Z4J_AGENT_IP_ALLOWLIST" doc:"Networks from which agents may connect. Empty: all."`
+}
+
+// Auth is about people signing in.
+type Auth struct {
+	PasswordMinLength int     `env:"Z4J_PASSWORD_MIN_LENGTH" envDefault:"12" min:"8" max:"128" doc:"Shortest password."`
+	Argon2Time        int     `env:"Z4J_ARGON2_TIME_COST" envDefault:"3" min:"1" max:"10" doc:"Argon2id passes."`
+	Argon2MemoryKiB   int     `env:"Z4J_ARGON2_MEMORY_COST" envDefault:"65536" min:"8192" doc:"Argon2id memory in KiB."`
+	Argon2Parallelism int     `env:"Z4J_ARGON2_PARALLELISM" envDefault:"4" min:"1" max:"16" doc:"Argon2id lanes."`
+	SessionAbsolute   Seconds `env:"Z4J_SESSION_ABSOLUTE_LIFETIME_SECONDS" envDefault:"604800" min:"60" doc:"Longest life of a session."`
+	SessionIdle       Seconds `env:"Z4J_SESSION_IDLE_TIMEOUT_SECONDS" envDefault:"1800" min:"60" doc:"A session unused this long ends."`
+	SessionRemember   Seconds `env:"Z4J_SESSION_REMEMBER_ME_LIFETIME_SECONDS" envDefault:"2592000" min:"60" doc:"Life of a remembered session, without idle limit."`
+	SessionPinAgent   Bool    `env:"Z4J_SESSION_PIN_USER_AGENT" envDefault:"false" doc:"End a session when the browser's user agent changes."`
+	CookieSameSite    string  `env:"Z4J_SESSION_COOKIE_SAMESITE" envDefault:"lax" oneof:"lax|strict" doc:"SameSite of the session cookie."`
+	LockoutThreshold  int     `env:"Z4J_LOGIN_LOCKOUT_THRESHOLD" envDefault:"10" min:"3" max:"100" doc:"Failed logins before an account is locked."`
+	LockoutDuration   Seconds `env:"Z4J_LOGIN_LOCKOUT_DURATION_SECONDS" envDefault:"900" min:"60" max:"86400" doc:"How long it stays locked."`
+	LoginMinDuration  int     `env:"Z4J_LOGIN_MIN_DURATION_MS" envDefault:"300" min:"0" max:"2000" doc:"Least time a login answer takes, in milliseconds."`
+	SetupTokenTTL     Seconds `env:"Z4J_FIRST_BOOT_TOKEN_TTL_SECONDS" envDefault:"900" min:"60" max:"86400" doc:"Life of the setup link."`
+	SetupAttempts     int     `env:"Z4J_FIRST_BOOT_ATTEMPTS_PER_IP" envDefault:"30" min:"1" max:"100" doc:"Setup attempts of an address in 15 minutes."`
+}
+
+// Bootstrap creates the first admin without the setup page.
+type Bootstrap struct {
+	AdminEmail       string `env:"Z4J_BOOTSTRAP_ADMIN_EMAIL" doc:"E-mail of the first admin; with the password below no setup link is needed."`
+	AdminPassword    Secret `env:"Z4J_BOOTSTRAP_ADMIN_PASSWORD" doc:"Password of the first admin."`
+	AdminDisplayName string `env:"Z4J_BOOTSTRAP_ADMIN_DISPLAY_NAME" doc:"Display name of the first admin."`
+}
+
+// Agents is about agent connections and what they send.
+type Agents struct {
+	OfflineTimeout        Seconds `env:"Z4J_AGENT_OFFLINE_TIMEOUT_SECONDS" envDefault:"30" min:"1" max:"3600" doc:"Silence before an agent counts as offline."`
+	HealthSweep           Seconds `env:"Z4J_AGENT_HEALTH_SWEEP_SECONDS" envDefault:"10" min:"1" max:"300" doc:"How often that is checked."`
+	LongPollRedispatch    Seconds `env:"Z4J_AGENT_LONGPOLL_REDISPATCH_SECONDS" envDefault:"60" min:"1" max:"3600" doc:"How long a dispatched command may be sent again to a polling agent."`
+	LongPollRedispatchMin Seconds `env:"Z4J_AGENT_LONGPOLL_REDISPATCH_MIN_INTERVAL_SECONDS" envDefault:"10" min:"1" max:"3600" doc:"Least time between such repeats."`
+	MaxFrameBytes         int     `env:"Z4J_WS_MAX_FRAME_BYTES" envDefault:"1048576" min:"8192" max:"33554432" doc:"Largest frame an agent may send."`
+	MaxFrameBytesCompat   int     `env:"Z4J_MAX_WS_FRAME_BYTES" envDefault:"1048576" min:"1024" doc:"Older name of the same limit; the smaller one counts."`
+	ConcurrencyCap        int     `env:"Z4J_WS_PER_AGENT_CONCURRENCY_CAP" envDefault:"64" min:"0" max:"10000" doc:"Live sockets of one agent; 0 is unlimited."`
+	IdleTimeout           Seconds `env:"Z4J_WS_IDLE_TIMEOUT_SECONDS" envDefault:"90" min:"15" max:"3600" doc:"A silent agent socket is closed after this."`
+	QueueSize             int     `env:"Z4J_WS_INGEST_QUEUE_MAXSIZE" envDefault:"2000" min:"16" max:"50000" doc:"Frames of one socket that may wait for the database."`
+	RedactionKeys         List    `env:"Z4J_REDACTION_EXTRA_KEY_PATTERNS" doc:"Regular expressions of further argument names whose values are never stored."`
+}
+
+// Commands is about orders to agents.
+type Commands struct {
+	Timeout             Seconds `env:"Z4J_COMMAND_TIMEOUT_SECONDS" envDefault:"60" min:"1" max:"3600" doc:"A command without result ends as timeout after this."`
+	TimeoutSweep        Seconds `env:"Z4J_COMMAND_TIMEOUT_SWEEP_SECONDS" envDefault:"5" min:"1" max:"300" doc:"How often that is checked."`
+	ReconcileSweep      Seconds `env:"Z4J_RECONCILIATION_SWEEP_SECONDS" envDefault:"300" min:"30" max:"3600" doc:"How often tasks that look stuck are looked for."`
+	ReconcileStaleAfter Seconds `env:"Z4J_RECONCILIATION_STALE_THRESHOLD_SECONDS" envDefault:"900" min:"60" max:"86400" doc:"Age of a started task before its agent is asked about it."`
+}
+
+// API is about the REST API.
+type API struct {
+	DefaultPageSize   int    `env:"Z4J_REST_DEFAULT_PAGE_SIZE" envDefault:"50" min:"1" max:"1000" doc:"Items of a page when the client names none."`
+	MaxPageSize       int    `env:"Z4J_REST_MAX_PAGE_SIZE" envDefault:"500" min:"1" max:"5000" doc:"Most items of a page."`
+	ProjectListCap    int    `env:"Z4J_ADMIN_PROJECT_LIST_CAP" envDefault:"500" min:"10" max:"100000" doc:"Most projects in one list."`
+	ExportMaxRows     int    `env:"Z4J_TASKS_EXPORT_MAX_ROWS" envDefault:"50000" min:"100" max:"100000" doc:"Most rows of a task export."`
+	OpenAPIVisibility string `env:"Z4J_OPENAPI_VISIBILITY" envDefault:"private" oneof:"public|private|disabled" doc:"Who may read the API description."`
+}
+
+// Retention is how long data is kept.
+type Retention struct {
+	EventDays int `env:"Z4J_EVENT_RETENTION_DAYS" envDefault:"30" min:"1" max:"3650" doc:"Days that events are kept."`
+}
+
+// Metrics is about /metrics.
+type Metrics struct {
+	Enabled   Bool   `env:"Z4J_METRICS_ENABLED" envDefault:"true" doc:"Serve /metrics."`
+	AuthToken Secret `env:"Z4J_METRICS_AUTH_TOKEN" doc:"Bearer token of the scraper."`
+	Public    Bool   `env:"Z4J_METRICS_PUBLIC" envDefault:"false" doc:"Serve /metrics to everybody."`
+}
+
+// Log is about the log on stderr.
+type Log struct {
+	Level  string `env:"Z4J_LOG_LEVEL" envDefault:"INFO" oneof:"DEBUG|INFO|WARNING|ERROR|CRITICAL" doc:"Least level that is logged."`
+	Format string `env:"Z4J_LOG_FORMAT" oneof:"json|text" doc:"Form of log lines. Unset: text in dev mode, json in production."`
+	JSON   *Bool  `env:"Z4J_LOG_JSON" doc:"Older name of the same choice; wins over Z4J_LOG_FORMAT."`
+}
