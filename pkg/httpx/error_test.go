@@ -97,8 +97,13 @@ func TestRequestIDs(t *testing.T) {
 		sent string
 		echo bool
 	}{
-		{"my-id-1", true}, {"a b", true}, {strings.Repeat("x", 64), true},
-		{strings.Repeat("x", 65), false}, {"", false}, {"caf\u00e9", false}, {"a\tb", false},
+		{"my-id-1", true},
+		{"a b", true},
+		{strings.Repeat("x", 64), true},
+		{strings.Repeat("x", 65), false},
+		{"", false},
+		{"caf\u00e9", false},
+		{"a\tb", false},
 	}
 	for _, tt := range tests {
 		var seen string

@@ -127,7 +127,9 @@ func TestTimeJSON(t *testing.T) {
 	}{
 		{NewTime(at), `"2026-11-23T21:41:55.123456Z"`},
 		{NewTime(time.Date(2026, 11, 23, 21, 41, 55, 0, time.UTC)), `"2026-11-23T21:41:55.000000Z"`},
-		{TimePtr(nil), "null"}, {Time{}, "null"}, {TimePtr(&at), `"2026-11-23T21:41:55.123456Z"`},
+		{TimePtr(nil), "null"},
+		{Time{}, "null"},
+		{TimePtr(&at), `"2026-11-23T21:41:55.123456Z"`},
 	} {
 		got, err := json.Marshal(tt.value)
 		if err != nil || string(got) != tt.want {

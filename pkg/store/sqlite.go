@@ -74,8 +74,10 @@ func openSQLite(ctx context.Context, o Options) (engine, error) {
 	}
 	dsn := func(pragmas ...string) string {
 		v := url.Values{}
-		for _, p := range append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-			"cache_size(-16000)", "temp_store(MEMORY)", "mmap_size(268435456)"}, pragmas...) {
+		for _, p := range append([]string{
+			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+			"cache_size(-16000)", "temp_store(MEMORY)", "mmap_size(268435456)",
+		}, pragmas...) {
 			v.Add("_pragma", p)
 		}
 		v.Set("_time_integer_format", "unix_micro")

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Account that the harness creates in each brain.
+const (
+	AdminEmail    = "admin@example.com"
+	AdminPassword = "Correct-Horse-Battery-9"
+	// Project is the project that the setup creates.
+	Project = "default"
+)
+
+var setupURL = regexp.MustCompile(`https?://[^\s]+/setup[#?]token=([A-Za-z0-9_-]+)`)
+
+// Brain is one installation: a home directory, a port, and the process that runs on them now.
+type Brain struct {
+	*Process
+
+	Home string
+	Port int
+	env  []string
+	bin  string
+}
+
+// Binary is the brain under test: bin/z4j, which `make build` leaves, or Z4J_E2E_BIN.
+func Binary(t testing.TB) string {
+	t.Helper()
+	bin := os.Getenv("Z4J_E2E_BIN")
+	if bin == "" {
+		bin = filepath.Join(Root(t), "bin", "z4j")
+	}
+	if _, err := os.Stat(bin); err != nil {
+		t.Fatalf("the brain's binary is missing: run `make build` first (%v)", err)
+	}
+	return bin
+}
+
+// NewBrain prepares an installation in a fresh home and starts it. env adds settings.
+func NewBrain(t testing.TB, env ...string) *Brain {
+	t.Helper()
+	home := t.TempDir()
+	b := &Brain{
+		Home: filepath.Join(home, ".z4j"), Port: FreePort(t), bin: Binary(t),
+		env: append([]string{"HOME=" + home, "Z4J_HOME=" + filepath.Join(home, ".z4j")}, env...),
+	}
+	b.Start(t)
+	return b
+}
+
+// URL is the address that agents and browsers use.
+func (b *Brain) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", b.Port) }
+
+// Start runs `z4j serve` in the brain's home and waits until it is healthy. It returns how long
+// that took.
+func (b *Brain) Start(t testing.TB, args ...string) time.Duration {
+	t.Helper()
+	began := time.Now()
+	b.Process = start(t, "brain", options{dir: filepath.Dir(b.Home), env: b.env}, append([]string{
+		b.bin, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(b.Port),
+	}, args...)...)
+	if err := poll(30*time.Second, b.healthy); err != nil {
+		t.Fatalf("the brain did not become healthy: %v\n%s", err, b.Log())
+	}
+	return time.Since(began)
+}
+
+func (b *Brain) healthy() error {
+	if !b.Running() {
+		return fmt.Errorf("it has ended: %w", b.err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+"/api/v1/health/ready", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	return Equal("status", resp.StatusCode, http.StatusOK)
+}
+
+// SetupURL returns the one-time link that the brain printed, and the token in it.
+func (b *Brain) SetupURL(t testing.TB) (link, token string) {
+	t.Helper()
+	var found []string
+	Eventually(t, 5*time.Second, "the brain prints a setup URL", func() error {
+		if found = setupURL.FindStringSubmatch(b.Log()); found == nil {
+			return errors.New("no such line")
+		}
+		return nil
+	})
+	return found[0], found[1]
+}
+
+// Setup completes the first boot over REST and returns the new administrator's session.
+func (b *Brain) Setup(t testing.TB) *Client {
+	t.Helper()
+	_, token := b.SetupURL(t)
+	c := NewClient(b.URL())
+	c.Must(t, http.MethodPost, "/setup/complete", map[string]any{
+		"token": token, "email": AdminEmail, "display_name": "Ada Admin", "password": AdminPassword,
+	}, http.StatusOK, nil)
+	return c
+}
+
+// CLI runs another command of the binary on the brain's home and returns its exit code and
+// standard output.
+func (b *Brain) CLI(t testing.TB, stdin string, args ...string) (int, string, string) {
+	t.Helper()
+	return runCommand(t, filepath.Dir(b.Home), b.env, stdin, append([]string{b.bin}, args...)...)
+}
