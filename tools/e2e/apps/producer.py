@@ -40,7 +40,7 @@ if engine == "celery":
             return {}
         if op == "inspect":
             inspect = celery_app.app.control.inspect(timeout=2)
-            return {"value": getattr(inspect, request["what"])()}
+            return {"value": getattr(inspect, request["what"])(*request.get("items") or [])}
         raise ValueError(f"unknown op {op}")
 
 else:

@@ -101,6 +101,9 @@ func StartRQ(t testing.TB, name, redis string, env []string, queues ...string) *
 type Producer struct {
 	*Process
 
+	// Redis is the database it writes to.
+	Redis string
+
 	in  io.WriteCloser
 	out *bufio.Reader
 	mu  sync.Mutex
@@ -118,7 +121,7 @@ func NewProducer(t testing.TB, engine, redis string) *Producer {
 	t.Helper()
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
-	p := &Producer{in: inW, out: bufio.NewReader(outR)}
+	p := &Producer{Redis: redis, in: inW, out: bufio.NewReader(outR)}
 	p.Process = &Process{name: "producer-" + engine, log: &logBuffer{}, done: make(chan struct{})}
 	cmd := exec.Command(bin(t, "python"), "producer.py", engine)
 	cmd.Dir = apps(t)
@@ -214,11 +217,12 @@ func (p *Producer) Revoke(t testing.TB, id string, terminate bool) {
 	}
 }
 
-// Inspect asks the Celery workers themselves, by node name: stats, active_queues, conf and so on.
-func (p *Producer) Inspect(what string) (map[string]any, error) {
+// Inspect asks the Celery workers themselves, by node name: stats, active_queues, registered and
+// so on; items are what `registered` shall tell of each task.
+func (p *Producer) Inspect(what string, items ...string) (map[string]any, error) {
 	var got struct {
 		Value map[string]any `json:"value"`
 	}
-	err := p.call(map[string]any{"op": "inspect", "what": what}, &got)
+	err := p.call(map[string]any{"op": "inspect", "what": what, "items": items}, &got)
 	return got.Value, err
 }
