@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,9 +35,7 @@ type rig struct {
 
 func (r rig) command(extra map[string]any) map[string]any {
 	body := map[string]any{"agent_id": r.cred.Agent.ID}
-	for k, v := range extra {
-		body[k] = v
-	}
+	maps.Copy(body, extra)
 	return body
 }
 
@@ -66,6 +65,8 @@ func startSystem(t *testing.T) *system {
 }
 
 // TestSystem runs published agents in real workers against the built brain.
+//
+//nolint:tparallel // the last scenarios change the worker and run one after another
 func TestSystem(t *testing.T) {
 	t.Parallel()
 	s := startSystem(t)
