@@ -50,7 +50,7 @@ func RedeliverableAction(action string) bool {
 // NewCommand holds the fields of CreateCommand.
 type NewCommand struct {
 	// ID is minted when it is zero.
-	ID uuid.UUID
+	ID       uuid.UUID
 	Agent    AgentRef
 	IssuedBy *uuid.UUID
 	Action   string

@@ -2,30 +2,94 @@
 
 package store
 
-import "context"
+import (
+	"context"
+	"strings"
 
-// ExecForTest runs one statement in a transaction, to seed rows that only other parts write.
-func (s *Store) ExecForTest(ctx context.Context, query string, args ...any) error {
+	"github.com/jackc/pgx/v5"
+
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+)
+
+// ExecForTest runs one statement in a transaction, once for each list of arguments, to seed rows that
+// only other parts write.
+func (s *Store) ExecForTest(ctx context.Context, query string, rows ...[]any) error {
 	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
-		_, err := tx.db.Exec(ctx, query, args...)
-		return err
+		for _, args := range rows {
+			if _, err := tx.db.Exec(ctx, query, args...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// QueryTextForTest returns the columns of the rows as texts.
-func (s *Store) QueryTextForTest(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := s.eng.read().Query(ctx, query, args...)
+// InternForTest interns names.
+func (s *Store) InternForTest(ctx context.Context, texts ...string) (ids []int64, err error) {
+	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		for _, text := range texts {
+			id, err := tx.intern(ctx, text, map[string]int64{})
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// PlansForTest makes a SQLite store record the plan of every query it reads with.
+func (s *Store) PlansForTest() *Plans {
+	p := &Plans{}
+	s.eng = spyEngine{engine: s.eng, plans: p}
+	return p
+}
+
+// Plans are the recorded plans.
+type Plans struct{ lines []string }
+
+// Take returns the plans since the last call.
+func (p *Plans) Take() string {
+	out := strings.Join(p.lines, "\n")
+	p.lines = nil
+	return out
+}
+
+type spyEngine struct {
+	engine
+	plans *Plans
+}
+
+func (e spyEngine) read() db.DBTX { return spyDB{DBTX: e.engine.read(), plans: e.plans} }
+
+type spyDB struct {
+	db.DBTX
+	plans *Plans
+}
+
+func (d spyDB) explain(ctx context.Context, query string, args []any) {
+	rows, err := d.DBTX.Query(ctx, "EXPLAIN QUERY PLAN "+query, append([]any(nil), args...)...)
 	if err != nil {
-		return nil, err
+		d.plans.lines = append(d.plans.lines, "error: "+err.Error())
+		return
 	}
 	defer rows.Close()
-	var out []string
 	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
+		var id, parent, unused int64
+		var detail string
+		if rows.Scan(&id, &parent, &unused, &detail) == nil {
+			d.plans.lines = append(d.plans.lines, detail)
 		}
-		out = append(out, text)
 	}
-	return out, rows.Err()
+}
+
+func (d spyDB) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	d.explain(ctx, query, args)
+	return d.DBTX.Query(ctx, query, args...)
+}
+
+func (d spyDB) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
+	d.explain(ctx, query, args)
+	return d.DBTX.QueryRow(ctx, query, args...)
 }
