@@ -13,7 +13,7 @@ import (
 // MaxTraceback is the length in bytes above which a traceback is cut. The end is kept: the line that raised is there.
 const MaxTraceback = 8192
 
-// Task is a task row. Names are interned ids; 0 means none for Queue and Worker.
+// Task is a task row. Names are interned ids; 0 means none for Queue and Worker. A zero time means never.
 type Task struct {
 	ID, ProjectID, EngineID int64
 	TaskID                  string
@@ -24,9 +24,9 @@ type Task struct {
 	RetryCount              int64
 	RuntimeMS               *int64
 	ETA                     *time.Time
-	ReceivedAt, StartedAt   *time.Time
-	FinishedAt              *time.Time
-	LastFailedAt            *time.Time
+	ReceivedAt, StartedAt   time.Time
+	FinishedAt              time.Time
+	LastFailedAt            time.Time
 	SeenAt, UpdatedAt       time.Time
 	Fingerprint             *string
 	Parent, Root            *string
@@ -60,70 +60,98 @@ func New(projectID, engineID int64, taskID string, unknownName int64, now time.T
 	}
 }
 
-// Apply changes t by e if the state guard lets it, and reports whether it did. unknownName is the
-// interned id of "unknown". A refused event may still give a nameless task its name; changed tells
-// that the row is to be written.
-func Apply(t *Task, e *Event, unknownName int64, now time.Time) (applied, changed bool) {
+// Dirty says which groups of columns of a row an event changed.
+type Dirty uint16
+
+// The groups of columns, split so that a write touches no index it need not.
+const (
+	DirtyName Dirty = 1 << iota
+	DirtyQueue
+	DirtyState
+	DirtyStarted
+	DirtyFailed  // fingerprint, last_failed_at
+	DirtyLinks   // parent_task_id, root_task_id
+	DirtyArgs    // args, kwargs
+	DirtyOutcome // finished_at, result, exception, traceback, runtime_ms
+	DirtyTags
+	DirtyETA
+	DirtyMisc // received_at, worker_id, priority, retry_count
+)
+
+// Apply changes t by e if the state guard lets it. unknownName is the interned id of "unknown". A
+// refused event may still give a nameless task its name. Dirty is 0 when the row need not be written;
+// it holds DirtyState exactly when the event was applied.
+func Apply(t *Task, e *Event, unknownName int64, now time.Time) Dirty {
 	if !admits(t, e, now) {
 		if t.NameID == unknownName && e.NameID != 0 {
 			t.NameID, t.UpdatedAt = e.NameID, now
-			return false, true
+			return DirtyName
 		}
-		return false, false
+		return 0
 	}
 	fresh := t.State == 0
 	t.State = e.Kind.State()
 	t.UpdatedAt = now
+	dirty := DirtyState
 	if e.Priority != 0 {
 		t.Priority = e.Priority
+		dirty |= DirtyMisc
 	}
 	if e.Tags != nil {
 		t.Tags = e.Tags
+		dirty |= DirtyTags
 	}
 	if e.ETA != nil {
 		t.ETA = e.ETA
+		dirty |= DirtyETA
 	}
-	if e.NameID != 0 && (t.NameID == unknownName || e.Kind == domain.KindReceived) {
+	if e.NameID != 0 && e.NameID != t.NameID && (t.NameID == unknownName || e.Kind == domain.KindReceived) {
 		t.NameID = e.NameID
+		dirty |= DirtyName
 	}
-	if e.QueueID != 0 && (fresh || t.QueueID == 0 || e.Kind == domain.KindReceived) {
+	if e.QueueID != 0 && e.QueueID != t.QueueID && (fresh || t.QueueID == 0 || e.Kind == domain.KindReceived) {
 		t.QueueID = e.QueueID
+		dirty |= DirtyQueue
 	}
-	at := e.At
 	switch e.Kind {
 	case domain.KindReceived:
-		t.ReceivedAt = &at
+		t.ReceivedAt = e.At
 		t.Args, t.Kwargs = e.Args, e.Kwargs
-		if e.Parent != nil {
-			t.Parent = e.Parent
-		}
-		if e.Root != nil {
-			t.Root = e.Root
+		dirty |= DirtyMisc | DirtyArgs
+		if e.Parent != nil || e.Root != nil {
+			t.Parent, t.Root = e.Parent, e.Root
+			dirty |= DirtyLinks
 		}
 	case domain.KindStarted:
-		t.StartedAt = &at
+		t.StartedAt = e.At
+		dirty |= DirtyStarted
 		if e.WorkerID != 0 {
 			t.WorkerID = e.WorkerID
+			dirty |= DirtyMisc
 		}
 	case domain.KindSucceeded:
-		t.FinishedAt, t.Result, t.RuntimeMS = &at, e.Result, e.RuntimeMS
+		t.FinishedAt, t.Result, t.RuntimeMS = e.At, e.Result, e.RuntimeMS
 		t.Exception, t.Traceback = nil, nil
+		dirty |= DirtyOutcome
 	case domain.KindFailed:
-		t.FinishedAt, t.LastFailedAt, t.RuntimeMS = &at, &at, e.RuntimeMS
+		t.FinishedAt, t.LastFailedAt, t.RuntimeMS = e.At, e.At, e.RuntimeMS
 		t.Result = nil
 		t.Exception, t.Traceback = e.Exception, tail(e.Traceback)
 		t.Fingerprint = Fingerprint(e.Exception, t.Traceback)
+		dirty |= DirtyOutcome | DirtyFailed
 	case domain.KindRetried:
 		if e.RetryCount != nil {
 			t.RetryCount = *e.RetryCount
 		} else {
 			t.RetryCount++
 		}
+		dirty |= DirtyMisc
 	case domain.KindRevoked:
-		t.FinishedAt = &at
+		t.FinishedAt = e.At
 		t.Result, t.RuntimeMS, t.Exception, t.Traceback = nil, nil, nil, nil
+		dirty |= DirtyOutcome
 	}
-	return true, true
+	return dirty
 }
 
 // admits is the state guard.
@@ -144,8 +172,8 @@ func lifecycle(t *Task, at, now time.Time) bool {
 	if at.After(now) {
 		at = now
 	}
-	for _, stored := range [...]*time.Time{t.ReceivedAt, t.StartedAt, t.FinishedAt} {
-		if stored != nil && stored.After(at) && !stored.After(now) {
+	for _, stored := range [...]time.Time{t.ReceivedAt, t.StartedAt, t.FinishedAt} {
+		if stored.After(at) && !stored.After(now) {
 			return false
 		}
 	}
@@ -182,8 +210,8 @@ func (t *Task) Runtime() (ms int64, ok bool) {
 	if t.RuntimeMS != nil {
 		return *t.RuntimeMS, true
 	}
-	if t.StartedAt != nil && t.FinishedAt != nil && !t.FinishedAt.Before(*t.StartedAt) {
-		return t.FinishedAt.Sub(*t.StartedAt).Milliseconds(), true
+	if !t.StartedAt.IsZero() && !t.FinishedAt.IsZero() && !t.FinishedAt.Before(t.StartedAt) {
+		return t.FinishedAt.Sub(t.StartedAt).Milliseconds(), true
 	}
 	return 0, false
 }

@@ -60,12 +60,12 @@ func TestOrders(t *testing.T) {
 			if task.State != c.state {
 				t.Errorf("state %v, want %v", task.State, c.state)
 			}
-			check := func(what string, got *time.Time, want int) {
+			check := func(what string, got time.Time, want int) {
 				t.Helper()
 				switch {
-				case want == 0 && got != nil:
+				case want == 0 && !got.IsZero():
 					t.Errorf("%s %v, want none", what, got)
-				case want != 0 && (got == nil || !got.Equal(at(want))):
+				case want != 0 && !got.Equal(at(want)):
 					t.Errorf("%s %v, want %v", what, got, at(want))
 				}
 			}
@@ -81,9 +81,9 @@ func TestNames(t *testing.T) {
 	task := projection.New(1, 1, "id", unknown, now)
 	projection.Apply(&task, &projection.Event{Kind: domain.KindSucceeded, At: at(-5)}, unknown, now)
 	// A refused event still names the task.
-	applied, changed := projection.Apply(&task, &projection.Event{Kind: domain.KindReceived, At: at(-9), NameID: 7}, unknown, now)
-	if applied || !changed || task.NameID != 7 {
-		t.Errorf("applied %v changed %v name %d", applied, changed, task.NameID)
+	dirty := projection.Apply(&task, &projection.Event{Kind: domain.KindReceived, At: at(-9), NameID: 7}, unknown, now)
+	if dirty != projection.DirtyName || task.NameID != 7 {
+		t.Errorf("dirty %b name %d", dirty, task.NameID)
 	}
 	projection.Apply(&task, &projection.Event{Kind: domain.KindFailed, At: at(-4)}, unknown, now)
 	if task.NameID != 7 {
@@ -103,7 +103,7 @@ func TestFailureAndSuccessFields(t *testing.T) {
 	if len(*task.Traceback) > projection.MaxTraceback || !strings.HasSuffix(*task.Traceback, "ValueError: ü\n") {
 		t.Errorf("traceback cut to %d bytes, ending %q", len(*task.Traceback), (*task.Traceback)[len(*task.Traceback)-20:])
 	}
-	if task.Fingerprint == nil || len(*task.Fingerprint) != 32 || task.LastFailedAt == nil {
+	if task.Fingerprint == nil || len(*task.Fingerprint) != 32 || task.LastFailedAt.IsZero() {
 		t.Errorf("fingerprint %v, last failed %v", task.Fingerprint, task.LastFailedAt)
 	}
 	projection.Apply(&task, &projection.Event{Kind: domain.KindSucceeded, At: at(-5), Result: str("5")}, unknown, now)

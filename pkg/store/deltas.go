@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/projection"
+	"github.com/z4jdev/z4j/pkg/sketch"
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+)
+
+// deltas collects what a transaction changes in the counters that are kept beside the rows:
+// task_counts, rollups, issues, worker totals. Everything that follows from a task row is a
+// function of that row: a change takes the contribution of the old row out and puts that of the
+// new one in, so that the counters equal a recount after any history.
+type deltas struct {
+	counts  map[countKey]int64
+	rolls   map[rollKey]*rollVal
+	issues  map[issueKey]*issueVal
+	workers map[workerKey]*workerVal
+}
+
+type countKey struct {
+	Project int64
+	State   domain.TaskState
+}
+
+type rollKey struct {
+	Project, Res int64
+	At           int64 // microseconds
+	Name, Queue  int64
+	Kind         domain.RollupKind
+}
+
+type rollVal struct {
+	N, RuntimeN, RuntimeMS int64
+	sketch                 sketch.Sketch
+}
+
+type issueKey struct {
+	Project     int64
+	Fingerprint string
+	Engine      int64
+}
+
+type issueVal struct {
+	Occurrences, Open int64
+	First, Last       int64
+	Name              int64
+	Exception         *string
+}
+
+type workerKey struct {
+	Project, Engine, Worker int64
+}
+
+type workerVal struct {
+	Processed, Succeeded, Failed, Retried int64
+}
+
+func newDeltas() *deltas {
+	return &deltas{
+		counts: make(map[countKey]int64), rolls: make(map[rollKey]*rollVal),
+		issues: make(map[issueKey]*issueVal), workers: make(map[workerKey]*workerVal),
+	}
+}
+
+func (d *deltas) empty() bool {
+	return len(d.counts) == 0 && len(d.rolls) == 0 && len(d.issues) == 0 && len(d.workers) == 0
+}
+
+// footprint is the part of a task row that the counters follow.
+type footprint struct {
+	project, engine     int64
+	name, queue, worker int64
+	state               domain.TaskState
+	finished, failed    time.Time
+	runtime             int64
+	hasRuntime          bool
+	fingerprint         string
+}
+
+func footprintOf(t *projection.Task) footprint {
+	f := footprint{
+		project: t.ProjectID, engine: t.EngineID, name: t.NameID, queue: t.QueueID, worker: t.WorkerID,
+		state: t.State, finished: t.FinishedAt, failed: t.LastFailedAt,
+	}
+	f.runtime, f.hasRuntime = t.Runtime()
+	if t.Fingerprint != nil {
+		f.fingerprint = *t.Fingerprint
+	}
+	return f
+}
+
+// terminalKind is the roll-up that counts tasks of a terminal state.
+func terminalKind(s domain.TaskState) domain.RollupKind {
+	switch s {
+	case domain.StateSuccess:
+		return domain.RollupSuccess
+	case domain.StateFailure:
+		return domain.RollupFailure
+	case domain.StateRevoked:
+		return domain.RollupRevoked
+	default:
+		return 0
+	}
+}
+
+// row adds (sign 1) or takes out (sign -1) what one row contributes.
+func (d *deltas) row(f *footprint, sign int64) {
+	if f.state == 0 {
+		return
+	}
+	d.counts[countKey{f.project, f.state}] += sign
+	if k := terminalKind(f.state); k != 0 && !f.finished.IsZero() {
+		v := d.roll(rollKey{f.project, 1, f.finished.Truncate(time.Minute).UnixMicro(), f.name, f.queue, k})
+		v.N += sign
+		if f.hasRuntime {
+			v.RuntimeN += sign
+			v.RuntimeMS += sign * f.runtime
+			v.sketch.Add(f.runtime, sign)
+		}
+		if f.worker != 0 {
+			w := d.worker(workerKey{f.project, f.engine, f.worker})
+			w.Processed += sign
+			switch k {
+			case domain.RollupSuccess:
+				w.Succeeded += sign
+			case domain.RollupFailure:
+				w.Failed += sign
+			}
+		}
+	}
+	if f.fingerprint != "" {
+		v := d.issue(issueKey{f.project, f.fingerprint, f.engine})
+		v.Occurrences += sign
+		if f.state == domain.StateFailure {
+			v.Open += sign
+		}
+		if at := f.failed.UnixMicro(); sign > 0 {
+			if v.First == 0 || at < v.First {
+				v.First = at
+			}
+			if at > v.Last {
+				v.Last, v.Name = at, f.name
+			}
+		}
+	}
+}
+
+// event counts a newly stored event that is not a task's end.
+func (d *deltas) event(t *projection.Task, kind domain.EventKind, at time.Time) {
+	var k domain.RollupKind
+	switch kind {
+	case domain.KindReceived:
+		k = domain.RollupReceived
+	case domain.KindStarted:
+		k = domain.RollupStarted
+	case domain.KindRetried:
+		k = domain.RollupRetried
+		if t.WorkerID != 0 {
+			d.worker(workerKey{t.ProjectID, t.EngineID, t.WorkerID}).Retried++
+		}
+	default:
+		return
+	}
+	d.roll(rollKey{t.ProjectID, 1, at.Truncate(time.Minute).UnixMicro(), t.NameID, t.QueueID, k}).N++
+}
+
+func (d *deltas) roll(k rollKey) *rollVal {
+	v := d.rolls[k]
+	if v == nil {
+		v = &rollVal{}
+		d.rolls[k] = v
+	}
+	return v
+}
+
+func (d *deltas) issue(k issueKey) *issueVal {
+	v := d.issues[k]
+	if v == nil {
+		v = &issueVal{}
+		d.issues[k] = v
+	}
+	return v
+}
+
+func (d *deltas) worker(k workerKey) *workerVal {
+	v := d.workers[k]
+	if v == nil {
+		v = &workerVal{}
+		d.workers[k] = v
+	}
+	return v
+}
+
+// commit records the deltas in the transaction: in place on SQLite, where there is one writer anyway;
+// as one appended row on PostgreSQL, where shared counter rows would queue the writers behind each other.
+func (tx *Tx) commitDeltas(ctx context.Context, d *deltas) error {
+	if d.empty() {
+		return nil
+	}
+	if tx.s.eng.name() == "sqlite" {
+		return tx.applyDeltas(ctx, d)
+	}
+	payload, err := d.encode()
+	if err != nil {
+		return err
+	}
+	return tx.s.q.AppendRollupDelta(ctx, tx.db, db.AppendRollupDeltaParams{Payload: payload})
+}
+
+// applyDeltas merges the deltas into their tables, in key order.
+func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
+	q := tx.s.q
+	for _, k := range sortedKeys(d.counts, func(a, b countKey) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.State, b.State))
+	}) {
+		if n := d.counts[k]; n != 0 {
+			if err := q.BumpTaskCount(ctx, tx.db, db.BumpTaskCountParams{ProjectID: k.Project, State: int64(k.State), N: n}); err != nil {
+				return fmt.Errorf("count tasks: %w", err)
+			}
+		}
+	}
+	for _, k := range sortedKeys(d.rolls, compareRolls) {
+		if err := tx.applyRoll(ctx, k, d.rolls[k]); err != nil {
+			return fmt.Errorf("roll up: %w", err)
+		}
+	}
+	for _, k := range sortedKeys(d.issues, func(a, b issueKey) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Fingerprint, b.Fingerprint), cmp.Compare(a.Engine, b.Engine))
+	}) {
+		if err := tx.applyIssue(ctx, k, d.issues[k]); err != nil {
+			return fmt.Errorf("count issues: %w", err)
+		}
+	}
+	for _, k := range sortedKeys(d.workers, func(a, b workerKey) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Worker, b.Worker))
+	}) {
+		v := d.workers[k]
+		if *v == (workerVal{}) {
+			continue
+		}
+		engine, err := tx.nameOf(ctx, k.Engine)
+		if err != nil {
+			return err
+		}
+		name, err := tx.nameOf(ctx, k.Worker)
+		if err != nil {
+			return err
+		}
+		if err := q.BumpWorkerTotals(ctx, tx.db, db.BumpWorkerTotalsParams{
+			Processed: v.Processed, Succeeded: v.Succeeded, Failed: v.Failed, Retried: v.Retried,
+			ProjectID: k.Project, Engine: engine, Name: name,
+		}); err != nil {
+			return fmt.Errorf("count worker totals: %w", err)
+		}
+	}
+	return nil
+}
+
+// nameOf reads an interned string inside the transaction that may have added it.
+func (tx *Tx) nameOf(ctx context.Context, id int64) (string, error) {
+	if text, ok := tx.s.names.name(id); ok {
+		return text, nil
+	}
+	text, err := tx.s.q.NameByID(ctx, tx.db, db.NameByIDParams{ID: id})
+	if err != nil {
+		return "", fmt.Errorf("look up name %d: %w", id, err)
+	}
+	return text, nil
+}
+
+func (tx *Tx) applyRoll(ctx context.Context, k rollKey, v *rollVal) error {
+	q := tx.s.q
+	if v.N == 0 && v.RuntimeN == 0 && v.RuntimeMS == 0 && v.sketch.Empty() {
+		return nil
+	}
+	at := time.UnixMicro(k.At).UTC()
+	arg := db.BumpRollupParams{
+		ProjectID: k.Project, Res: k.Res, At: at, NameID: k.Name, QueueID: k.Queue, Kind: int64(k.Kind),
+		N: v.N, RuntimeN: v.RuntimeN, RuntimeMS: v.RuntimeMS,
+	}
+	if !v.sketch.Empty() {
+		stored, err := q.RollupSketch(ctx, tx.db, db.RollupSketchParams{
+			ProjectID: k.Project, Res: k.Res, At: at, NameID: k.Name, QueueID: k.Queue, Kind: int64(k.Kind),
+		})
+		if err != nil && !errors.Is(tx.s.err(err), domain.ErrNotFound) {
+			return err
+		}
+		var merged sketch.Sketch
+		if err := merged.MergeEncoded(stored); err != nil {
+			return err
+		}
+		merged.Merge(&v.sketch)
+		// Empty, not NULL: coalesce would keep the old one.
+		arg.Sketch = merged.Append([]byte{})
+	}
+	if err := q.BumpRollup(ctx, tx.db, arg); err != nil {
+		return err
+	}
+	if v.N < 0 {
+		return q.DropEmptyRollup(ctx, tx.db, db.DropEmptyRollupParams{
+			ProjectID: k.Project, Res: k.Res, At: at, NameID: k.Name, QueueID: k.Queue, Kind: int64(k.Kind),
+		})
+	}
+	return nil
+}
+
+func (tx *Tx) applyIssue(ctx context.Context, k issueKey, v *issueVal) error {
+	if v.Occurrences == 0 && v.Open == 0 && v.Last == 0 {
+		return nil
+	}
+	first, last := time.UnixMicro(v.First).UTC(), time.UnixMicro(v.Last).UTC()
+	if v.Last == 0 {
+		// Only occurrences taken out: the bounds stay as they are.
+		first, last = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0).UTC()
+	}
+	err := tx.s.q.BumpIssue(ctx, tx.db, db.BumpIssueParams{
+		ProjectID: k.Project, Fingerprint: k.Fingerprint, EngineID: k.Engine, Occurrences: v.Occurrences, OpenCount: v.Open,
+		FirstSeen: first, LastSeen: last, SampleNameID: v.Name, SampleException: v.Exception,
+	})
+	if err != nil || v.Occurrences >= 0 {
+		return err
+	}
+	return tx.s.q.DropEmptyIssue(ctx, tx.db, db.DropEmptyIssueParams{ProjectID: k.Project, Fingerprint: k.Fingerprint, EngineID: k.Engine})
+}
+
+func compareRolls(a, b rollKey) int {
+	return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Res, b.Res), cmp.Compare(a.At, b.At),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Kind, b.Kind))
+}
+
+func sortedKeys[K comparable, V any](m map[K]V, less func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, less)
+	return keys
+}
+
+// The stored form of deltas: plain JSON, written once and read once by the folder.
+type (
+	deltaRoll struct {
+		K      rollKey
+		V      rollVal
+		Sketch []byte `json:",omitempty"`
+	}
+	deltaDoc struct {
+		Counts []struct {
+			K countKey
+			N int64
+		}
+		Rolls  []deltaRoll
+		Issues []struct {
+			K issueKey
+			V issueVal
+		}
+		Workers []struct {
+			K workerKey
+			V workerVal
+		}
+	}
+)
+
+func (d *deltas) encode() ([]byte, error) {
+	var doc deltaDoc
+	for k, n := range d.counts {
+		doc.Counts = append(doc.Counts, struct {
+			K countKey
+			N int64
+		}{k, n})
+	}
+	for k, v := range d.rolls {
+		doc.Rolls = append(doc.Rolls, deltaRoll{K: k, V: *v, Sketch: v.sketch.Append(nil)})
+	}
+	for k, v := range d.issues {
+		doc.Issues = append(doc.Issues, struct {
+			K issueKey
+			V issueVal
+		}{k, *v})
+	}
+	for k, v := range d.workers {
+		doc.Workers = append(doc.Workers, struct {
+			K workerKey
+			V workerVal
+		}{k, *v})
+	}
+	return json.Marshal(doc)
+}
+
+// merge adds an encoded set.
+func (d *deltas) merge(payload []byte) error {
+	var doc deltaDoc
+	if err := json.Unmarshal(payload, &doc); err != nil {
+		return fmt.Errorf("stored roll-up delta: %w", err)
+	}
+	for _, c := range doc.Counts {
+		d.counts[c.K] += c.N
+	}
+	for _, r := range doc.Rolls {
+		v := d.roll(r.K)
+		v.N += r.V.N
+		v.RuntimeN += r.V.RuntimeN
+		v.RuntimeMS += r.V.RuntimeMS
+		if err := v.sketch.MergeEncoded(r.Sketch); err != nil {
+			return err
+		}
+	}
+	for _, i := range doc.Issues {
+		v := d.issue(i.K)
+		v.Occurrences += i.V.Occurrences
+		v.Open += i.V.Open
+		if v.First == 0 || i.V.First != 0 && i.V.First < v.First {
+			v.First = i.V.First
+		}
+		if i.V.Last > v.Last {
+			v.Last, v.Name, v.Exception = i.V.Last, i.V.Name, i.V.Exception
+		}
+	}
+	for _, w := range doc.Workers {
+		v := d.worker(w.K)
+		v.Processed += w.V.Processed
+		v.Succeeded += w.V.Succeeded
+		v.Failed += w.V.Failed
+		v.Retried += w.V.Retried
+	}
+	return nil
+}
+
+// FoldDeltas merges up to limit appended delta rows into the counters and returns how many it took.
+// It is the job of one leased holder; on SQLite there is never anything to do.
+func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error) {
+	if s.eng.name() == "sqlite" {
+		return 0, nil
+	}
+	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		rows, err := tx.db.Query(ctx, `DELETE FROM rollup_deltas WHERE id IN
+			(SELECT id FROM rollup_deltas ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING payload`, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		d := newDeltas()
+		n = 0
+		for rows.Next() {
+			var payload []byte
+			if err := rows.Scan(&payload); err != nil {
+				return err
+			}
+			if err := d.merge(payload); err != nil {
+				return err
+			}
+			n++
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		rows.Close()
+		return tx.applyDeltas(ctx, d)
+	})
+	return n, err
+}

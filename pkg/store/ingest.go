@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/projection"
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+	"github.com/z4jdev/z4j/pkg/wire"
+)
+
+// taskKey is the identity of a task.
+type taskKey struct {
+	project, engine int64
+	task            string
+}
+
+func compareTaskKeys(a, b taskKey) int {
+	return cmp.Or(cmp.Compare(a.project, b.project), cmp.Compare(a.engine, b.engine), cmp.Compare(a.task, b.task))
+}
+
+// eventKey is the identity of a stored event within its task.
+type eventKey struct {
+	kind domain.EventKind
+	sec  int64
+}
+
+// eventRow is a row of events.
+type eventRow struct {
+	task     int64
+	kind     domain.EventKind
+	at       time.Time // cut to the second
+	atUS     int64
+	agent    int64
+	worker   int64
+	stripped int64
+	payload  string
+}
+
+// looseRow is a row of loose_events.
+type looseRow struct {
+	uid                    uuid.UUID
+	project, agent, engine int64
+	task, kind             string
+	at                     time.Time
+	payload                string
+}
+
+// taskWrite is a task row to be updated.
+type taskWrite struct {
+	t     *projection.Task
+	dirty projection.Dirty
+}
+
+// ingestOps is the bulk work that is written per engine. Slices are in key order where rows are locked.
+type ingestOps interface {
+	// loadTasks fills rows for the keys that exist and locks them. Outcome columns (result, exception,
+	// traceback, tags, eta, parents) are not loaded: events only ever overwrite them.
+	loadTasks(ctx context.Context, keys []taskKey) (map[taskKey]*projection.Task, error)
+	// insertTasks adds rows and sets their ID; it leaves ID 0 where another writer was first.
+	insertTasks(ctx context.Context, tasks []*projection.Task) error
+	updateTasks(ctx context.Context, writes []taskWrite) error
+	// insertEvents reports for each row whether it was new.
+	insertEvents(ctx context.Context, rows []eventRow) ([]bool, error)
+	insertLoose(ctx context.Context, rows []looseRow) ([]bool, error)
+}
+
+// pendingEvent is an event of the batch with its names interned.
+type pendingEvent struct {
+	item      *IngestItem
+	in        *IngestEvent
+	ev        projection.Event
+	worker    int64
+	duplicate bool
+}
+
+// taskGroup holds the batch's events of one task, in order of arrival.
+type taskGroup struct {
+	key    taskKey
+	events []*pendingEvent
+	task   *projection.Task
+	before footprint
+	// args and kwargs before the batch, to know when stored events lose what they were stripped of.
+	old     projection.Task
+	dirty   projection.Dirty
+	isFresh bool
+}
+
+type ingestBatch struct {
+	s     *Store
+	tx    *Tx
+	ops   ingestOps
+	items []*IngestItem
+	now   time.Time
+	fresh map[string]int64
+	d     *deltas
+
+	unknown int64
+	groups  []*taskGroup
+	loose   []looseRow
+	looseOf []*IngestItem
+}
+
+// touchEvery is how often queues, workers and agents are written for being seen again.
+const touchEvery = 5 * time.Second
+
+// Ingest stores frames in one transaction: events are inserted once each, tasks projected, counters
+// moved, agents marked as seen. On success Accepted and Changed of each item are set and everything
+// is durable. On an error nothing is stored; domain.ErrTransient means that the same call may succeed later.
+func (s *Store) Ingest(ctx context.Context, items []*IngestItem) error {
+	b := &ingestBatch{s: s, items: items, now: s.Now()}
+	if err := s.eng.prepareDays(ctx, b.days()); err != nil {
+		return s.err(err)
+	}
+	err := s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
+		b.tx, b.ops = tx, s.eng.ingest(tx.db)
+		b.fresh, b.d = make(map[string]int64), newDeltas()
+		b.groups, b.loose, b.looseOf = nil, nil, nil
+		for _, it := range items {
+			it.Accepted, it.Changed = 0, false
+		}
+		return b.run(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("ingest %d frames: %w", len(items), err)
+	}
+	for text, id := range b.fresh {
+		s.names.put(id, text)
+	}
+	b.touched()
+	return nil
+}
+
+// days lists the days the batch's events fall on.
+func (b *ingestBatch) days() []time.Time {
+	var days []time.Time
+	for _, it := range b.items {
+		for i := range it.Events {
+			d := it.Events[i].At.Truncate(24 * time.Hour)
+			if !slices.Contains(days, d) {
+				days = append(days, d)
+			}
+		}
+	}
+	return days
+}
+
+func (b *ingestBatch) run(ctx context.Context) error {
+	if err := b.group(ctx); err != nil {
+		return err
+	}
+	// A new task can appear under our hands when several writers share the database: then its insert
+	// leaves it without a key and it is loaded as an existing one in a second round.
+	todo := b.groups
+	for round := 0; len(todo) > 0; round++ {
+		if round == 3 {
+			return tagged{domain.ErrTransient, errors.New("new tasks kept changing under the transaction")}
+		}
+		var err error
+		if todo, err = b.project(ctx, todo); err != nil {
+			return err
+		}
+	}
+	if err := b.storeLoose(ctx); err != nil {
+		return err
+	}
+	if err := b.see(ctx); err != nil {
+		return err
+	}
+	return b.tx.commitDeltas(ctx, b.d)
+}
+
+// group interns the names of every event and sorts the events by task.
+func (b *ingestBatch) group(ctx context.Context) error {
+	var err error
+	if b.unknown, err = b.tx.intern(ctx, domain.UnknownTaskName, b.fresh); err != nil {
+		return err
+	}
+	if b.s.eng.name() != "sqlite" {
+		if err := b.internSorted(ctx); err != nil {
+			return err
+		}
+	}
+	byKey := make(map[taskKey]*taskGroup)
+	for _, it := range b.items {
+		for i := range it.Events {
+			in := &it.Events[i]
+			engine, err := b.tx.intern(ctx, in.Engine, b.fresh)
+			if err != nil {
+				return err
+			}
+			if in.Kind == 0 || in.TaskID == "" {
+				b.addLoose(it, in, engine)
+				continue
+			}
+			p := &pendingEvent{item: it, in: in}
+			if err := b.resolve(ctx, p); err != nil {
+				return err
+			}
+			key := taskKey{it.Agent.ProjectID, engine, in.TaskID}
+			g := byKey[key]
+			if g == nil {
+				g = &taskGroup{key: key}
+				byKey[key] = g
+				b.groups = append(b.groups, g)
+			}
+			g.events = append(g.events, p)
+		}
+	}
+	slices.SortFunc(b.groups, func(x, y *taskGroup) int { return compareTaskKeys(x.key, y.key) })
+	return nil
+}
+
+// internSorted adds unknown names in one order for all writers, so that two of them can't deadlock.
+func (b *ingestBatch) internSorted(ctx context.Context) error {
+	set := make(map[string]bool)
+	for _, it := range b.items {
+		for i := range it.Events {
+			in := &it.Events[i]
+			for _, text := range []string{in.Engine, in.Queue, in.Worker, in.TaskName} {
+				if text != "" && !domain.IsUnknownName(text) {
+					set[text] = true
+				}
+			}
+		}
+	}
+	for _, text := range sortedKeys(set, cmp.Compare[string]) {
+		if _, err := b.tx.intern(ctx, text, b.fresh); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *ingestBatch) resolve(ctx context.Context, p *pendingEvent) (err error) {
+	in := p.in
+	p.ev = projection.Event{
+		Kind: in.Kind, At: in.At, Priority: in.Priority, RuntimeMS: in.RuntimeMS, RetryCount: in.RetryCount, ETA: in.ETA,
+		Parent: in.Parent, Root: in.Root, Tags: in.Tags, Args: in.Args, Kwargs: in.Kwargs, Result: in.Result,
+		Exception: in.Exception, Traceback: in.Traceback,
+	}
+	if !domain.IsUnknownName(in.TaskName) {
+		if p.ev.NameID, err = b.tx.intern(ctx, in.TaskName, b.fresh); err != nil {
+			return err
+		}
+	}
+	if in.Queue != "" {
+		if p.ev.QueueID, err = b.tx.intern(ctx, in.Queue, b.fresh); err != nil {
+			return err
+		}
+	}
+	if in.Worker != "" {
+		if p.worker, err = b.tx.intern(ctx, in.Worker, b.fresh); err != nil {
+			return err
+		}
+		p.ev.WorkerID = p.worker
+	}
+	return nil
+}
+
+// project applies the events of groups and writes their rows; it returns the groups that must be done again.
+func (b *ingestBatch) project(ctx context.Context, groups []*taskGroup) (again []*taskGroup, err error) {
+	keys := make([]taskKey, len(groups))
+	for i, g := range groups {
+		keys[i] = g.key
+	}
+	existing, err := b.ops.loadTasks(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("load tasks: %w", err)
+	}
+	var fresh, known []*taskGroup
+	for _, g := range groups {
+		if g.task = existing[g.key]; g.task != nil {
+			g.old, g.before = *g.task, footprintOf(g.task)
+			known = append(known, g)
+			continue
+		}
+		g.isFresh = true
+		t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
+		g.task = &t
+		fresh = append(fresh, g)
+	}
+	if fresh, again, err = b.insertFresh(ctx, fresh); err != nil {
+		return nil, err
+	}
+	if err := b.storeKnown(ctx, known); err != nil {
+		return nil, err
+	}
+	return again, b.storeFresh(ctx, fresh)
+}
+
+// insertFresh applies all events of new tasks and inserts the rows in their final state.
+func (b *ingestBatch) insertFresh(ctx context.Context, fresh []*taskGroup) (done, again []*taskGroup, err error) {
+	tasks := make([]*projection.Task, len(fresh))
+	for i, g := range fresh {
+		seen := make(map[eventKey]bool, len(g.events))
+		for _, p := range g.events {
+			k := eventKey{p.ev.Kind, p.ev.At.Unix()}
+			if p.duplicate = seen[k]; p.duplicate {
+				continue
+			}
+			seen[k] = true
+			g.dirty |= projection.Apply(g.task, &p.ev, b.unknown, b.now)
+		}
+		tasks[i] = g.task
+	}
+	if err := b.ops.insertTasks(ctx, tasks); err != nil {
+		return nil, nil, fmt.Errorf("insert tasks: %w", err)
+	}
+	for _, g := range fresh {
+		if g.task.ID == 0 {
+			g.isFresh, g.dirty = false, 0
+			again = append(again, g)
+		} else {
+			done = append(done, g)
+		}
+	}
+	return done, again, nil
+}
+
+// storeFresh stores the events of new tasks: nothing can be a duplicate that the batch has not shown,
+// but for events whose task was deleted in between.
+func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error {
+	var rows []eventRow
+	var owners []*pendingEvent
+	for _, g := range groups {
+		for _, p := range g.events {
+			if p.duplicate {
+				continue
+			}
+			b.accept(g, p)
+			if b.s.tooOld(p.in.At, b.now) {
+				continue
+			}
+			rows = append(rows, b.eventRow(g.task, p))
+			owners = append(owners, p)
+		}
+		after := footprintOf(g.task)
+		b.d.row(&after, 1)
+		b.noteException(g)
+	}
+	_, err := b.ops.insertEvents(ctx, rows)
+	return err
+}
+
+// storeKnown stores the events of tasks that exist, applies the new ones and updates the rows.
+func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error {
+	var rows []eventRow
+	var owners []*pendingEvent
+	for _, g := range groups {
+		seen := make(map[eventKey]bool, len(g.events))
+		// The payload is stripped against the row as it will be: apply to a copy first. Events that turn
+		// out to be duplicates change nothing, which the second pass takes care of.
+		final := *g.task
+		for _, p := range g.events {
+			k := eventKey{p.ev.Kind, p.ev.At.Unix()}
+			if p.duplicate = seen[k]; p.duplicate {
+				continue
+			}
+			seen[k] = true
+			projection.Apply(&final, &p.ev, b.unknown, b.now)
+		}
+		for _, p := range g.events {
+			if p.duplicate || b.s.tooOld(p.in.At, b.now) {
+				continue
+			}
+			rows = append(rows, b.eventRow(&final, p))
+			owners = append(owners, p)
+		}
+	}
+	isNew, err := b.ops.insertEvents(ctx, rows)
+	if err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	for i, p := range owners {
+		p.duplicate = !isNew[i]
+	}
+	var writes []taskWrite
+	for _, g := range groups {
+		for _, p := range g.events {
+			if p.duplicate {
+				continue
+			}
+			g.dirty |= projection.Apply(g.task, &p.ev, b.unknown, b.now)
+			b.accept(g, p)
+		}
+		if g.dirty == 0 {
+			continue
+		}
+		if err := b.restoreStripped(ctx, g); err != nil {
+			return err
+		}
+		writes = append(writes, taskWrite{g.task, g.dirty})
+		after := footprintOf(g.task)
+		if after != g.before {
+			b.d.row(&g.before, -1)
+			b.d.row(&after, 1)
+		}
+		b.noteException(g)
+	}
+	if err := b.ops.updateTasks(ctx, writes); err != nil {
+		return fmt.Errorf("update tasks: %w", err)
+	}
+	return nil
+}
+
+// accept counts a newly stored event.
+func (b *ingestBatch) accept(g *taskGroup, p *pendingEvent) {
+	p.item.Accepted++
+	p.item.Changed = true
+	b.d.event(g.task, p.ev.Kind, p.ev.At)
+}
+
+// noteException gives the task's failure group its sample text.
+func (b *ingestBatch) noteException(g *taskGroup) {
+	t := g.task
+	if g.dirty&projection.DirtyFailed == 0 || t.Fingerprint == nil || t.State != domain.StateFailure {
+		return
+	}
+	if v := b.d.issue(issueKey{t.ProjectID, *t.Fingerprint, t.EngineID}); t.Exception != nil {
+		v.Exception = t.Exception
+	}
+}
+
+// Bits of events.stripped: which members the task row or worker_id holds, which were null, and that
+// the task's name was the agent's placeholder.
+const (
+	strippedNullShift          = 8
+	strippedPlaceholder  int64 = 1 << 16
+	placeholderIDLen           = 8
+	placeholderPrefix          = "<unknown:"
+	placeholderSuffix          = ">"
+	memberTaskName             = int64(MemberTaskName)
+	memberQueue                = int64(MemberQueue)
+	memberWorker               = int64(MemberWorker)
+	memberArgs                 = int64(MemberArgs)
+	memberKwargs               = int64(MemberKwargs)
+)
+
+func placeholder(taskID string) string {
+	return placeholderPrefix + taskID[:min(len(taskID), placeholderIDLen)] + placeholderSuffix
+}
+
+// eventRow builds the stored form of an event: members that equal the task's are left out.
+func (b *ingestBatch) eventRow(t *projection.Task, p *pendingEvent) eventRow {
+	in := p.in
+	r := eventRow{
+		task: t.ID, kind: in.Kind, at: in.At.Truncate(time.Second), agent: p.item.Agent.ID, worker: p.worker,
+		stripped: int64(in.Nulls) << strippedNullShift,
+	}
+	r.atUS = in.At.Sub(r.at).Microseconds()
+	var extra members
+	switch {
+	case in.TaskName == "":
+	case in.TaskName == placeholder(in.TaskID):
+		r.stripped |= strippedPlaceholder
+	case p.ev.NameID != 0 && p.ev.NameID == t.NameID:
+		r.stripped |= memberTaskName
+	default:
+		extra.text("task_name", in.TaskName)
+	}
+	if in.Queue != "" {
+		if p.ev.QueueID == t.QueueID {
+			r.stripped |= memberQueue
+		} else {
+			extra.text("queue", in.Queue)
+		}
+	}
+	if in.Worker != "" {
+		r.stripped |= memberWorker
+	}
+	if in.Args != nil {
+		if t.Args != nil && *t.Args == *in.Args {
+			r.stripped |= memberArgs
+		} else {
+			extra.raw("args", *in.Args)
+		}
+	}
+	if in.Kwargs != nil {
+		if t.Kwargs != nil && *t.Kwargs == *in.Kwargs {
+			r.stripped |= memberKwargs
+		} else {
+			extra.raw("kwargs", *in.Kwargs)
+		}
+	}
+	r.payload = extra.join(in.Rest)
+	return r
+}
+
+// addLoose queues an event without a task effect.
+func (b *ingestBatch) addLoose(it *IngestItem, in *IngestEvent, engine int64) {
+	row := looseRow{
+		project: it.Agent.ProjectID, agent: it.Agent.ID, engine: engine, task: in.TaskID, kind: in.KindName,
+		at: in.At, payload: in.fullPayload(),
+	}
+	if in.TaskID != "" {
+		row.uid = wire.TaskEventID(it.Agent.ProjectUID, in.Engine, in.TaskID, in.KindName, in.At.Unix())
+	} else {
+		row.uid = wire.LooseEventID(it.Agent.ProjectUID, in.ID)
+	}
+	b.loose = append(b.loose, row)
+	b.looseOf = append(b.looseOf, it)
+}
+
+func (b *ingestBatch) storeLoose(ctx context.Context) error {
+	if len(b.loose) == 0 {
+		return nil
+	}
+	isNew, err := b.ops.insertLoose(ctx, b.loose)
+	if err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	for i, ok := range isNew {
+		if ok {
+			b.looseOf[i].Accepted++
+		}
+	}
+	return nil
+}
+
+// fullPayload is the event's data as it came.
+func (in *IngestEvent) fullPayload() string {
+	var m members
+	for _, f := range []struct {
+		bit  Members
+		name string
+		text string
+	}{{MemberTaskName, "task_name", in.TaskName}, {MemberQueue, "queue", in.Queue}, {MemberWorker, "worker", in.Worker}} {
+		switch {
+		case f.text != "":
+			m.text(f.name, f.text)
+		case in.Nulls&f.bit != 0:
+			m.raw(f.name, "null")
+		}
+	}
+	for _, f := range []struct {
+		bit  Members
+		name string
+		raw  *string
+	}{{MemberArgs, "args", in.Args}, {MemberKwargs, "kwargs", in.Kwargs}} {
+		switch {
+		case f.raw != nil:
+			m.raw(f.name, *f.raw)
+		case in.Nulls&f.bit != 0:
+			m.raw(f.name, "null")
+		}
+	}
+	return m.join(in.Rest)
+}
+
+// members builds `"key":value` pairs to be put in front of an object.
+type members struct{ b strings.Builder }
+
+func (m *members) raw(key, value string) {
+	if m.b.Len() > 0 {
+		m.b.WriteByte(',')
+	}
+	m.b.WriteString(`"` + key + `":` + value)
+}
+
+func (m *members) text(key, value string) {
+	m.raw(key, string(wire.AppendString(nil, value)))
+}
+
+// join puts the members in front of those of object.
+func (m *members) join(object []byte) string {
+	if m.b.Len() == 0 {
+		return string(object)
+	}
+	if len(object) <= 2 {
+		return "{" + m.b.String() + "}"
+	}
+	return "{" + m.b.String() + "," + string(object[1:])
+}
+
+// tooOld reports whether an event lies before the retention of events: it still counts, but is not stored.
+func (s *Store) tooOld(at, now time.Time) bool {
+	return s.eventRetention > 0 && at.Before(now.Add(-s.eventRetention))
+}
+

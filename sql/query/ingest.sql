@@ -1,0 +1,94 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
+
+-- name: SeeQueue :exec
+INSERT INTO queues (uid, project_id, engine, name, last_seen_at, created_at, updated_at)
+VALUES (@uid, @project_id, @engine, @name, @at, @now, @now)
+ON CONFLICT (project_id, engine, name) DO UPDATE SET last_seen_at = excluded.last_seen_at
+WHERE queues.last_seen_at IS NULL OR queues.last_seen_at < excluded.last_seen_at;
+
+-- name: SetQueueDepth :exec
+INSERT INTO queues (uid, project_id, engine, name, broker_type, last_seen_at, depth_at, pending_count, created_at, updated_at)
+VALUES (@uid, @project_id, @engine, @name, @broker_type, @at, @at, @pending, @now, @now)
+ON CONFLICT (project_id, engine, name) DO UPDATE
+SET pending_count = excluded.pending_count, depth_at = excluded.depth_at,
+    broker_type = coalesce(excluded.broker_type, queues.broker_type),
+    last_seen_at = CASE WHEN queues.last_seen_at IS NULL OR queues.last_seen_at < excluded.last_seen_at
+        THEN excluded.last_seen_at ELSE queues.last_seen_at END,
+    updated_at = excluded.updated_at
+WHERE queues.depth_at IS NULL OR queues.depth_at <= excluded.depth_at;
+
+-- name: SeeWorker :exec
+INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, agent_id, created_at, updated_at)
+VALUES (@uid, @project_id, @engine, @name, 'online', @at, @agent_id, @now, @now)
+ON CONFLICT (project_id, engine, name) DO UPDATE
+SET state = 'online', last_heartbeat = excluded.last_heartbeat,
+    agent_id = coalesce(workers.agent_id, excluded.agent_id), updated_at = excluded.updated_at
+WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat;
+
+-- name: WorkerMetadata :one
+SELECT metadata FROM workers WHERE project_id = @project_id AND engine = @engine AND name = @name;
+
+-- name: ReportWorker :exec
+INSERT INTO workers (uid, project_id, engine, name, hostname, pid, concurrency, queues, state, last_heartbeat,
+    load_average, active_tasks, metadata, agent_id, created_at, updated_at)
+VALUES (@uid, @project_id, @engine, @name, @hostname, @pid, @concurrency, @queues, 'online', @at,
+    @load_average, @active_tasks, @metadata, @agent_id, @now, @now)
+ON CONFLICT (project_id, engine, name) DO UPDATE
+SET hostname = coalesce(excluded.hostname, workers.hostname), pid = coalesce(excluded.pid, workers.pid),
+    concurrency = coalesce(excluded.concurrency, workers.concurrency), queues = excluded.queues, state = 'online',
+    last_heartbeat = excluded.last_heartbeat, load_average = coalesce(excluded.load_average, workers.load_average),
+    active_tasks = excluded.active_tasks, metadata = excluded.metadata, agent_id = excluded.agent_id,
+    updated_at = excluded.updated_at
+WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat;
+
+-- name: BumpWorkerTotals :exec
+UPDATE workers SET processed = processed + @processed, succeeded = succeeded + @succeeded,
+    failed = failed + @failed, retried = retried + @retried
+WHERE project_id = @project_id AND engine = @engine AND name = @name;
+
+-- name: TouchAgent :execrows
+UPDATE agents SET last_seen_at = @at, state = 'online', updated_at = @now
+WHERE id = @id AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < @at OR state <> 'online');
+
+-- name: TouchAgentWorker :exec
+UPDATE agent_workers SET last_seen_at = @at, state = 'online', updated_at = @now
+WHERE agent_id = @agent_id AND worker_id = @worker_id
+    AND (last_seen_at IS NULL OR last_seen_at < @at OR state <> 'online');
+
+-- name: InsertAgentStatus :exec
+INSERT INTO agent_status (agent_id, worker_id, captured_at, payload) VALUES (@agent_id, @worker_id, @captured_at, @payload);
+
+-- name: BumpTaskCount :exec
+INSERT INTO task_counts (project_id, state, n) VALUES (@project_id, @state, @n)
+ON CONFLICT (project_id, state) DO UPDATE SET n = task_counts.n + excluded.n;
+
+-- name: RollupSketch :one
+SELECT sketch FROM rollups
+WHERE project_id = @project_id AND res = @res AND at = @at AND name_id = @name_id AND queue_id = @queue_id AND kind = @kind;
+
+-- name: BumpRollup :exec
+INSERT INTO rollups (project_id, res, at, name_id, queue_id, kind, n, runtime_n, runtime_ms, sketch)
+VALUES (@project_id, @res, @at, @name_id, @queue_id, @kind, @n, @runtime_n, @runtime_ms, @sketch)
+ON CONFLICT (project_id, res, at, name_id, queue_id, kind) DO UPDATE
+SET n = rollups.n + excluded.n, runtime_n = rollups.runtime_n + excluded.runtime_n,
+    runtime_ms = rollups.runtime_ms + excluded.runtime_ms, sketch = coalesce(excluded.sketch, rollups.sketch);
+
+-- name: DropEmptyRollup :exec
+DELETE FROM rollups
+WHERE project_id = @project_id AND res = @res AND at = @at AND name_id = @name_id AND queue_id = @queue_id AND kind = @kind AND n = 0;
+
+-- name: BumpIssue :exec
+INSERT INTO issues (project_id, fingerprint, engine_id, occurrences, open_count, first_seen, last_seen, sample_name_id, sample_exception)
+VALUES (@project_id, @fingerprint, @engine_id, @occurrences, @open_count, @first_seen, @last_seen, @sample_name_id, @sample_exception)
+ON CONFLICT (project_id, fingerprint, engine_id) DO UPDATE
+SET occurrences = issues.occurrences + excluded.occurrences, open_count = issues.open_count + excluded.open_count,
+    first_seen = CASE WHEN excluded.first_seen < issues.first_seen THEN excluded.first_seen ELSE issues.first_seen END,
+    last_seen = CASE WHEN excluded.last_seen > issues.last_seen THEN excluded.last_seen ELSE issues.last_seen END,
+    sample_name_id = CASE WHEN excluded.sample_name_id > 0 THEN excluded.sample_name_id ELSE issues.sample_name_id END,
+    sample_exception = coalesce(excluded.sample_exception, issues.sample_exception);
+
+-- name: DropEmptyIssue :exec
+DELETE FROM issues WHERE project_id = @project_id AND fingerprint = @fingerprint AND engine_id = @engine_id AND occurrences <= 0;
+
+-- name: AppendRollupDelta :exec
+INSERT INTO rollup_deltas (payload) VALUES (@payload);
