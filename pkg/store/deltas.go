@@ -83,7 +83,7 @@ type footprint struct {
 	name, queue, worker int64
 	state               domain.TaskState
 	finished, failed    time.Time
-	runtime             int64
+	runtime, retries    int64
 	hasRuntime          bool
 	fingerprint         string
 }
@@ -91,7 +91,7 @@ type footprint struct {
 func footprintOf(t *projection.Task) footprint {
 	f := footprint{
 		project: t.ProjectID, engine: t.EngineID, name: t.NameID, queue: t.QueueID, worker: t.WorkerID,
-		state: t.State, finished: t.FinishedAt, failed: t.LastFailedAt,
+		state: t.State, finished: t.FinishedAt, failed: t.LastFailedAt, retries: t.RetryCount,
 	}
 	f.runtime, f.hasRuntime = t.Runtime()
 	if t.Fingerprint != nil {
@@ -120,6 +120,9 @@ func (d *deltas) row(f *footprint, sign int64) {
 		return
 	}
 	d.counts[countKey{f.project, f.state}] += sign
+	if f.worker != 0 && f.retries != 0 {
+		d.worker(workerKey{f.project, f.engine, f.worker}).Retried += sign * f.retries
+	}
 	if k := terminalKind(f.state); k != 0 && !f.finished.IsZero() {
 		v := d.roll(rollKey{f.project, 1, f.finished.Truncate(time.Minute).UnixMicro(), f.name, f.queue, k})
 		v.N += sign
@@ -156,23 +159,26 @@ func (d *deltas) row(f *footprint, sign int64) {
 	}
 }
 
-// event counts a newly stored event that is not a task's end.
-func (d *deltas) event(t *projection.Task, kind domain.EventKind, at time.Time) {
-	var k domain.RollupKind
+// event adds or takes out a stored event that is not a task's end. It is filed under the name and queue
+// of its task, and moves when those change.
+func (d *deltas) event(project, name, queue int64, kind domain.EventKind, at time.Time, sign int64) {
+	if k := eventRollup(kind); k != 0 {
+		d.roll(rollKey{project, 1, at.Truncate(time.Minute).UnixMicro(), name, queue, k}).N += sign
+	}
+}
+
+// eventRollup is the roll-up that counts stored events of a kind, 0 for the kinds that end a task.
+func eventRollup(kind domain.EventKind) domain.RollupKind {
 	switch kind {
 	case domain.KindReceived:
-		k = domain.RollupReceived
+		return domain.RollupReceived
 	case domain.KindStarted:
-		k = domain.RollupStarted
+		return domain.RollupStarted
 	case domain.KindRetried:
-		k = domain.RollupRetried
-		if t.WorkerID != 0 {
-			d.worker(workerKey{t.ProjectID, t.EngineID, t.WorkerID}).Retried++
-		}
+		return domain.RollupRetried
 	default:
-		return
+		return 0
 	}
-	d.roll(rollKey{t.ProjectID, 1, at.Truncate(time.Minute).UnixMicro(), t.NameID, t.QueueID, k}).N++
 }
 
 func (d *deltas) roll(k rollKey) *rollVal {

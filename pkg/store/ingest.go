@@ -90,7 +90,7 @@ type taskGroup struct {
 	events []*pendingEvent
 	task   *projection.Task
 	before footprint
-	// args and kwargs before the batch, to know when stored events lose what they were stripped of.
+	// old is the row before the batch, to know when stored events lose what they were stripped of.
 	old     projection.Task
 	dirty   projection.Dirty
 	isFresh bool
@@ -104,6 +104,7 @@ type ingestBatch struct {
 	now   time.Time
 	fresh map[string]int64
 	d     *deltas
+	marks map[seenKey]seenVal
 
 	unknown int64
 	groups  []*taskGroup
@@ -328,22 +329,20 @@ func (b *ingestBatch) insertFresh(ctx context.Context, fresh []*taskGroup) (done
 	return done, again, nil
 }
 
-// storeFresh stores the events of new tasks: nothing can be a duplicate that the batch has not shown,
-// but for events whose task was deleted in between.
+// storeFresh stores the events of new tasks; the batch has already shown which are duplicates.
 func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error {
 	var rows []eventRow
-	var owners []*pendingEvent
 	for _, g := range groups {
 		for _, p := range g.events {
 			if p.duplicate {
 				continue
 			}
-			b.accept(g, p)
+			p.accept()
 			if b.s.tooOld(p.in.At, b.now) {
 				continue
 			}
+			b.d.event(g.task.ProjectID, g.task.NameID, g.task.QueueID, p.ev.Kind, p.ev.At, 1)
 			rows = append(rows, b.eventRow(g.task, p))
-			owners = append(owners, p)
 		}
 		after := footprintOf(g.task)
 		b.d.row(&after, 1)
@@ -359,22 +358,18 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 	var owners []*pendingEvent
 	for _, g := range groups {
 		seen := make(map[eventKey]bool, len(g.events))
-		// The payload is stripped against the row as it will be: apply to a copy first. Events that turn
-		// out to be duplicates change nothing, which the second pass takes care of.
-		final := *g.task
 		for _, p := range g.events {
 			k := eventKey{p.ev.Kind, p.ev.At.Unix()}
 			if p.duplicate = seen[k]; p.duplicate {
 				continue
 			}
 			seen[k] = true
-			projection.Apply(&final, &p.ev, b.unknown, b.now)
-		}
-		for _, p := range g.events {
-			if p.duplicate || b.s.tooOld(p.in.At, b.now) {
+			if b.s.tooOld(p.in.At, b.now) {
 				continue
 			}
-			rows = append(rows, b.eventRow(&final, p))
+			// Stripped against the row as it is: should the batch change the row, restoreStripped mends
+			// all stored events of the task alike.
+			rows = append(rows, b.eventRow(g.task, p))
 			owners = append(owners, p)
 		}
 	}
@@ -392,7 +387,10 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 				continue
 			}
 			g.dirty |= projection.Apply(g.task, &p.ev, b.unknown, b.now)
-			b.accept(g, p)
+			p.accept()
+		}
+		if err := b.countEvents(ctx, g); err != nil {
+			return err
 		}
 		if g.dirty == 0 {
 			continue
@@ -415,10 +413,64 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 }
 
 // accept counts a newly stored event.
-func (b *ingestBatch) accept(g *taskGroup, p *pendingEvent) {
+func (p *pendingEvent) accept() {
 	p.item.Accepted++
 	p.item.Changed = true
-	b.d.event(g.task, p.ev.Kind, p.ev.At)
+}
+
+// countEvents files the group's new events, and those stored before when the task's name or queue changed.
+func (b *ingestBatch) countEvents(ctx context.Context, g *taskGroup) error {
+	t, old := g.task, &g.old
+	if t.NameID != old.NameID || t.QueueID != old.QueueID {
+		// The new events are among the stored ones: all are taken from the new place's point of view, then the
+		// old ones from the old place.
+		stored, err := storedEvents(ctx, b.tx.db, t.ID)
+		if err != nil {
+			return err
+		}
+		fresh := make(map[eventKey]bool, len(g.events))
+		for _, p := range g.events {
+			if !p.duplicate {
+				fresh[eventKey{p.ev.Kind, p.ev.At.Unix()}] = true
+			}
+		}
+		for _, e := range stored {
+			b.d.event(t.ProjectID, t.NameID, t.QueueID, e.kind, e.at, 1)
+			if !fresh[eventKey{e.kind, e.at.Unix()}] {
+				b.d.event(t.ProjectID, old.NameID, old.QueueID, e.kind, e.at, -1)
+			}
+		}
+		return nil
+	}
+	for _, p := range g.events {
+		if !p.duplicate && !b.s.tooOld(p.in.At, b.now) {
+			b.d.event(t.ProjectID, t.NameID, t.QueueID, p.ev.Kind, p.ev.At, 1)
+		}
+	}
+	return nil
+}
+
+// storedEvent is the identity of a stored event.
+type storedEvent struct {
+	kind domain.EventKind
+	at   time.Time
+}
+
+func storedEvents(ctx context.Context, h db.DBTX, task int64) ([]storedEvent, error) {
+	rows, err := h.Query(ctx, "SELECT kind, at FROM events WHERE task_id = $1", task)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var events []storedEvent
+	for rows.Next() {
+		var e storedEvent
+		if err := rows.Scan((*int64)(&e.kind), &e.at); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, rows.Err()
 }
 
 // noteException gives the task's failure group its sample text.
@@ -435,16 +487,16 @@ func (b *ingestBatch) noteException(g *taskGroup) {
 // Bits of events.stripped: which members the task row or worker_id holds, which were null, and that
 // the task's name was the agent's placeholder.
 const (
-	strippedNullShift          = 8
-	strippedPlaceholder  int64 = 1 << 16
-	placeholderIDLen           = 8
-	placeholderPrefix          = "<unknown:"
-	placeholderSuffix          = ">"
-	memberTaskName             = int64(MemberTaskName)
-	memberQueue                = int64(MemberQueue)
-	memberWorker               = int64(MemberWorker)
-	memberArgs                 = int64(MemberArgs)
-	memberKwargs               = int64(MemberKwargs)
+	strippedNullShift         = 8
+	strippedPlaceholder int64 = 1 << 16
+	placeholderIDLen          = 8
+	placeholderPrefix         = "<unknown:"
+	placeholderSuffix         = ">"
+	memberTaskName            = int64(MemberTaskName)
+	memberQueue               = int64(MemberQueue)
+	memberWorker              = int64(MemberWorker)
+	memberArgs                = int64(MemberArgs)
+	memberKwargs              = int64(MemberKwargs)
 )
 
 func placeholder(taskID string) string {
@@ -504,9 +556,11 @@ func (b *ingestBatch) addLoose(it *IngestItem, in *IngestEvent, engine int64) {
 		at: in.At, payload: in.fullPayload(),
 	}
 	if in.TaskID != "" {
-		row.uid = wire.TaskEventID(it.Agent.ProjectUID, in.Engine, in.TaskID, in.KindName, in.At.Unix())
+		row.uid = wire.EventID(it.Agent.ProjectUID.String(), in.Engine, in.TaskID, in.KindName, in.At.Unix())
+	} else if uid, ok := wire.LooseEventID(it.Agent.ProjectUID.String(), in.ID); ok {
+		row.uid = uid
 	} else {
-		row.uid = wire.LooseEventID(it.Agent.ProjectUID, in.ID)
+		row.uid = uuid.New()
 	}
 	b.loose = append(b.loose, row)
 	b.looseOf = append(b.looseOf, it)
@@ -587,4 +641,3 @@ func (m *members) join(object []byte) string {
 func (s *Store) tooOld(at, now time.Time) bool {
 	return s.eventRetention > 0 && at.Before(now.Add(-s.eventRetention))
 }
-

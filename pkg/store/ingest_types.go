@@ -103,6 +103,6 @@ type IngestItem struct {
 
 	// Accepted counts the newly stored events after Ingest returned nil.
 	Accepted int
-	// Changed reports whether a task row changed (the dashboard is told).
-	Changed bool
+	// Changed reports whether a task row changed, AgentTouched whether the agent's row did (the dashboard is told).
+	Changed, AgentTouched bool
 }

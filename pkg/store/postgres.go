@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,8 @@ import (
 // pg is PostgreSQL through one pool.
 type pg struct {
 	pool *pgxpool.Pool
+	// days remembers the partitions that exist (time.Time -> true).
+	days sync.Map
 }
 
 func openPostgres(ctx context.Context, o Options) (engine, error) {
@@ -179,11 +182,26 @@ const partitionDays = 7
 // so that the default partition, which must stay empty, is only locked for its check.
 func (p *pg) maintain(ctx context.Context) error {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
+	var days []time.Time
 	for i := -1; i <= partitionDays; i++ {
-		from := today.AddDate(0, 0, i)
+		days = append(days, today.AddDate(0, 0, i))
+	}
+	return p.prepareDays(ctx, days)
+}
+
+// partitionLock is the advisory lock under which partitions are made.
+const partitionLock = 0x7A346ADD
+
+// prepareDays attaches the partitions that are missing. An agent may bring events of days gone by
+// after an outage: their partitions are made when they come.
+func (p *pg) prepareDays(ctx context.Context, days []time.Time) error {
+	for _, from := range days {
+		if _, known := p.days.Load(from); known {
+			continue
+		}
 		name := "events_" + from.Format("2006_01_02")
 		err := p.tx(ctx, false, func(ctx context.Context, h db.DBTX) error {
-			if _, err := h.Exec(ctx, "SELECT pg_advisory_xact_lock(2050256605)"); err != nil {
+			if _, err := h.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(partitionLock)); err != nil {
 				return err
 			}
 			var there bool
@@ -200,6 +218,7 @@ func (p *pg) maintain(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("create partition %s: %w", name, err)
 		}
+		p.days.Store(from, true)
 	}
 	return nil
 }

@@ -55,6 +55,8 @@ type Options struct {
 	ReadConns int
 	// AuditKey signs audit_outbox rows from the moment of their insertion. Required for InTx(...).Audit.
 	AuditKey []byte
+	// EventRetention is how old an event may be and still be stored; older ones only update their task. 0 keeps all.
+	EventRetention time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -67,6 +69,9 @@ type Store struct {
 	now      func() time.Time
 	names    *nameCache
 	auditKey []byte
+	seen     *seenCache
+
+	eventRetention time.Duration
 
 	instMu sync.Mutex
 	inst   uuid.UUID
@@ -85,6 +90,10 @@ type engine interface {
 	serverVersion(ctx context.Context) (string, error)
 	size(ctx context.Context) (int64, error)
 	maintain(ctx context.Context) error
+	// prepareDays makes room for events of the given days (UTC midnights).
+	prepareDays(ctx context.Context, days []time.Time) error
+	// ingest returns the bulk operations on an open transaction.
+	ingest(tx db.DBTX) ingestOps
 	lockAuditChain(ctx context.Context, h db.DBTX) error
 	missingAuditTriggers(ctx context.Context) ([]string, error)
 	mapErr(err error) error
@@ -101,7 +110,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey}
+	s := &Store{q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey,
+		seen: newSeenCache(), eventRetention: o.EventRetention}
 	var err error
 	switch {
 	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):

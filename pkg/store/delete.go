@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/projection"
+)
+
+const footprintColumns = `id, project_id, engine_id, task_id, name_id, queue_id, worker_id, state, retry_count, runtime_ms,
+	started_at, finished_at, last_failed_at, fingerprint`
+
+// scanFootprint reads the columns of footprintColumns.
+func scanFootprint(scan func(...any) error) (projection.Task, error) {
+	var t projection.Task
+	var queue, worker *int64
+	var started, finished, failed *time.Time
+	err := scan(&t.ID, &t.ProjectID, &t.EngineID, &t.TaskID, &t.NameID, &queue, &worker, (*int64)(&t.State), &t.RetryCount,
+		&t.RuntimeMS, &started, &finished, &failed, &t.Fingerprint)
+	t.QueueID, t.WorkerID = value(queue), value(worker)
+	t.StartedAt, t.FinishedAt, t.LastFailedAt = value(started), value(finished), value(failed)
+	return t, err
+}
+
+// DeleteTasks deletes task rows of a project with their events and takes them out of every counter.
+// Keys that are not there are passed over; n is how many rows went.
+func (tx *Tx) DeleteTasks(ctx context.Context, projectID int64, keys []int64) (n int64, err error) {
+	// Rows are locked in key order, as everywhere.
+	keys = slices.Clone(keys)
+	slices.Sort(keys)
+	lock := ""
+	if tx.s.eng.name() != "sqlite" {
+		lock = " FOR UPDATE"
+	}
+	d := newDeltas()
+	for _, id := range slices.Compact(keys) {
+		row := tx.db.QueryRow(ctx, "SELECT "+footprintColumns+" FROM tasks WHERE id = $1 AND project_id = $2"+lock, id, projectID)
+		t, err := scanFootprint(row.Scan)
+		if tx.s.isNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
+		}
+		events, err := storedEvents(ctx, tx.db, id)
+		if err != nil {
+			return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
+		}
+		f := footprintOf(&t)
+		d.row(&f, -1)
+		for _, e := range events {
+			d.event(t.ProjectID, t.NameID, t.QueueID, e.kind, e.at, -1)
+		}
+		for _, stmt := range []string{"DELETE FROM events WHERE task_id = $1", "DELETE FROM tasks WHERE id = $1"} {
+			if _, err := tx.db.Exec(ctx, stmt, id); err != nil {
+				return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
+			}
+		}
+		n++
+	}
+	return n, tx.s.err(tx.commitDeltas(ctx, d))
+}

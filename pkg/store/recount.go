@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+)
+
+func (s *Store) isNotFound(err error) bool {
+	return err != nil && errors.Is(s.err(err), domain.ErrNotFound)
+}
+
+// Read runs a query outside any transaction and calls each for every row. It is for diagnosis (doctor,
+// tests); everything else has a method of its own.
+func (s *Store) Read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+	rows, err := s.eng.read().Query(ctx, query, args...)
+	if err != nil {
+		return s.err(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return s.err(rows.Err())
+}
+
+// CheckCounters recounts tasks and events and compares the result with the kept counters, from since
+// on (counters of older events outlive them). It returns a line for each difference, at most 100. It
+// reads everything, so it is for tests and `z4j doctor --counters`, with nobody writing.
+func (s *Store) CheckCounters(ctx context.Context, since time.Time) ([]string, error) {
+	want := newDeltas()
+	places := make(map[int64]countPlace)
+	err := s.Read(ctx, "SELECT "+footprintColumns+" FROM tasks", nil, func(scan func(...any) error) error {
+		t, err := scanFootprint(scan)
+		if err != nil {
+			return err
+		}
+		f := footprintOf(&t)
+		want.row(&f, 1)
+		places[t.ID] = countPlace{t.ProjectID, t.NameID, t.QueueID}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.Read(ctx, "SELECT task_id, kind, at FROM events WHERE at >= $1", []any{since}, func(scan func(...any) error) error {
+		var task int64
+		var kind domain.EventKind
+		var at time.Time
+		if err := scan(&task, (*int64)(&kind), &at); err != nil {
+			return err
+		}
+		if p, ok := places[task]; ok {
+			want.event(p.project, p.name, p.queue, kind, at, 1)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	have, err := s.readCounters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return want.compare(have, since), nil
+}
+
+type countPlace struct{ project, name, queue int64 }
+
+// readCounters loads the kept counters; coarser roll-ups are left out.
+func (s *Store) readCounters(ctx context.Context) (*deltas, error) {
+	d := newDeltas()
+	err := s.Read(ctx, "SELECT project_id, state, n FROM task_counts", nil, func(scan func(...any) error) error {
+		var k countKey
+		var n int64
+		if err := scan(&k.Project, (*int64)(&k.State), &n); err != nil {
+			return err
+		}
+		d.counts[k] = n
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.Read(ctx, "SELECT project_id, res, at, name_id, queue_id, kind, n, runtime_n, runtime_ms, sketch FROM rollups WHERE res = 1", nil,
+		func(scan func(...any) error) error {
+			var k rollKey
+			var v rollVal
+			var at time.Time
+			var encoded []byte
+			if err := scan(&k.Project, &k.Res, &at, &k.Name, &k.Queue, (*int64)(&k.Kind), &v.N, &v.RuntimeN, &v.RuntimeMS, &encoded); err != nil {
+				return err
+			}
+			k.At = at.UnixMicro()
+			if err := v.sketch.MergeEncoded(encoded); err != nil {
+				return err
+			}
+			d.rolls[k] = &v
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	err = s.Read(ctx, "SELECT project_id, fingerprint, engine_id, occurrences, open_count FROM issues", nil, func(scan func(...any) error) error {
+		var k issueKey
+		var v issueVal
+		if err := scan(&k.Project, &k.Fingerprint, &k.Engine, &v.Occurrences, &v.Open); err != nil {
+			return err
+		}
+		d.issues[k] = &v
+		return nil
+	})
+	return d, err
+}
+
+const maxDifferences = 100
+
+// compare lists where have differs from the recount d.
+func (d *deltas) compare(have *deltas, since time.Time) []string {
+	var out []string
+	note := func(format string, args ...any) {
+		if len(out) < maxDifferences {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	for k, n := range d.counts {
+		if have.counts[k] != n {
+			note("project %d: %d tasks counted as %s, %d there", k.Project, have.counts[k], k.State, n)
+		}
+	}
+	for k, n := range have.counts {
+		if _, ok := d.counts[k]; !ok && n != 0 {
+			note("project %d: %d tasks counted as %s, none there", k.Project, n, k.State)
+		}
+	}
+	var none rollVal
+	for k := range merged(d.rolls, have.rolls) {
+		w, h := orZero(d.rolls[k], &none), orZero(have.rolls[k], &none)
+		if k.Kind >= domain.RollupReceived && time.UnixMicro(k.At).Before(since) {
+			continue
+		}
+		if w.N != h.N || w.RuntimeN != h.RuntimeN || w.RuntimeMS != h.RuntimeMS || !w.sketch.Equal(&h.sketch) {
+			note("roll-up %+v: n %d, runtime %d/%d ms; recount n %d, runtime %d/%d ms; sketches equal: %v",
+				k, h.N, h.RuntimeN, h.RuntimeMS, w.N, w.RuntimeN, w.RuntimeMS, w.sketch.Equal(&h.sketch))
+		}
+	}
+	var zero issueVal
+	for k := range merged(d.issues, have.issues) {
+		w, h := orZero(d.issues[k], &zero), orZero(have.issues[k], &zero)
+		if w.Occurrences != h.Occurrences || w.Open != h.Open {
+			note("issue %s: %d occurrences, %d open; recount %d, %d", k.Fingerprint, h.Occurrences, h.Open, w.Occurrences, w.Open)
+		}
+	}
+	return out
+}
+
+func merged[K comparable, V any](a, b map[K]V) map[K]bool {
+	keys := make(map[K]bool, len(a))
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	return keys
+}
+
+func orZero[T any](v, zero *T) *T {
+	if v == nil {
+		return zero
+	}
+	return v
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+)
+
+// seenCache remembers when a queue, worker or agent row was last written for being seen, so that a
+// stream of events writes it every few seconds and not every time. Losing an entry costs one write.
+type seenCache struct {
+	mu   sync.Mutex
+	last map[seenKey]seenVal
+}
+
+type seenKey struct {
+	kind         byte // 'q' queue, 'd' depth, 'w' worker, 'r' worker report, 'a' agent, 'p' agent process
+	id           int64
+	engine, name string
+}
+
+type seenVal struct {
+	at  time.Time
+	sum uint64
+}
+
+const maxSeen = 50_000
+
+func newSeenCache() *seenCache { return &seenCache{last: make(map[seenKey]seenVal)} }
+
+// due reports whether the row should be written: never written, other content, or long enough ago.
+func (c *seenCache) due(k seenKey, at time.Time, sum uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.last[k]
+	return !ok || v.sum != sum || at.Sub(v.at) >= touchEvery
+}
+
+func (c *seenCache) put(entries map[seenKey]seenVal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.last)+len(entries) > maxSeen {
+		clear(c.last)
+	}
+	for k, v := range entries {
+		c.last[k] = v
+	}
+}
+
+// ForgetSeen drops what is remembered of an agent, so that its next frame marks it online again.
+// The offline sweep calls it for agents it marks.
+func (s *Store) ForgetSeen(agentID int64) {
+	s.seen.mu.Lock()
+	defer s.seen.mu.Unlock()
+	for k := range s.seen.last {
+		if k.id == agentID && (k.kind == 'a' || k.kind == 'p') {
+			delete(s.seen.last, k)
+		}
+	}
+}
+
+var hashSeed = maphash.MakeSeed()
+
+func sumOf(parts ...string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(hashSeed)
+	for _, p := range parts {
+		_, _ = h.WriteString(p)
+		_ = h.WriteByte(0)
+	}
+	return h.Sum64()
+}
+
+// see writes what the batch tells of queues, workers and agents.
+func (b *ingestBatch) see(ctx context.Context) error {
+	b.marks = make(map[seenKey]seenVal)
+	for _, it := range b.items {
+		for i := range it.Events {
+			if err := b.seeEvent(ctx, it, &it.Events[i]); err != nil {
+				return err
+			}
+		}
+		if it.Heartbeat != nil {
+			if err := b.seeHeartbeat(ctx, it); err != nil {
+				return err
+			}
+		}
+		if it.Status != nil {
+			if err := b.s.q.InsertAgentStatus(ctx, b.tx.db, db.InsertAgentStatusParams{
+				AgentID: it.Agent.ID, WorkerID: it.WorkerID, CapturedAt: b.now, Payload: string(it.Status),
+			}); err != nil {
+				return fmt.Errorf("store agent status: %w", err)
+			}
+		}
+		if err := b.seeAgent(ctx, it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark reports whether the row k is due and remembers it for after the commit.
+func (b *ingestBatch) mark(k seenKey, sum uint64) bool {
+	if v, ok := b.marks[k]; ok && v.sum == sum || !b.s.seen.due(k, b.now, sum) {
+		return false
+	}
+	b.marks[k] = seenVal{b.now, sum}
+	return true
+}
+
+// touched moves the marks of a committed batch into the cache.
+func (b *ingestBatch) touched() { b.s.seen.put(b.marks) }
+
+func (b *ingestBatch) seeEvent(ctx context.Context, it *IngestItem, in *IngestEvent) error {
+	at := in.At
+	if at.After(b.now) {
+		at = b.now
+	}
+	project := it.Agent.ProjectID
+	if in.Queue != "" && b.mark(seenKey{'q', project, in.Engine, in.Queue}, 0) {
+		if err := b.s.q.SeeQueue(ctx, b.tx.db, db.SeeQueueParams{
+			UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Queue, At: &at, Now: b.now,
+		}); err != nil {
+			return fmt.Errorf("see queue: %w", err)
+		}
+	}
+	if in.Worker != "" && b.mark(seenKey{'w', project, in.Engine, in.Worker}, 0) {
+		agent := it.Agent.ID
+		if err := b.s.q.SeeWorker(ctx, b.tx.db, db.SeeWorkerParams{
+			UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Worker, At: &at, AgentID: &agent, Now: b.now,
+		}); err != nil {
+			return fmt.Errorf("see worker: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *ingestBatch) seeAgent(ctx context.Context, it *IngestItem) error {
+	// Every heartbeat counts; between them an event does, every few seconds.
+	beat := uint64(0)
+	if it.Heartbeat != nil {
+		beat = uint64(b.now.UnixMicro()) //nolint:gosec // only compared
+	}
+	at := b.now
+	if b.mark(seenKey{kind: 'a', id: it.Agent.ID}, beat) {
+		n, err := b.s.q.TouchAgent(ctx, b.tx.db, db.TouchAgentParams{At: &at, Now: b.now, ID: it.Agent.ID})
+		if err != nil {
+			return fmt.Errorf("touch agent: %w", err)
+		}
+		it.AgentTouched = n > 0
+	}
+	if b.mark(seenKey{'p', it.Agent.ID, "", it.WorkerID}, beat) {
+		if err := b.s.q.TouchAgentWorker(ctx, b.tx.db, db.TouchAgentWorkerParams{
+			At: &at, Now: b.now, AgentID: it.Agent.ID, WorkerID: it.WorkerID,
+		}); err != nil {
+			return fmt.Errorf("touch agent worker: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *ingestBatch) seeHeartbeat(ctx context.Context, it *IngestItem) error {
+	at := it.At
+	if at.IsZero() || at.After(b.now) {
+		at = b.now
+	}
+	project := it.Agent.ProjectID
+	for _, d := range it.Heartbeat.Depths {
+		if !b.mark(seenKey{'d', project, d.Engine, d.Name}, uint64(d.Pending)) { //nolint:gosec // only compared
+			continue
+		}
+		var broker *string
+		if d.BrokerType != "" {
+			broker = &d.BrokerType
+		}
+		if err := b.s.q.SetQueueDepth(ctx, b.tx.db, db.SetQueueDepthParams{
+			UID: uuid.New(), ProjectID: project, Engine: d.Engine, Name: d.Name, BrokerType: broker, At: &at, Pending: d.Pending, Now: b.now,
+		}); err != nil {
+			return fmt.Errorf("set queue depth: %w", err)
+		}
+	}
+	for i := range it.Heartbeat.Workers {
+		if err := b.reportWorker(ctx, it, &it.Heartbeat.Workers[i], at); err != nil {
+			return fmt.Errorf("report worker: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *ingestBatch) reportWorker(ctx context.Context, it *IngestItem, w *WorkerReport, at time.Time) error {
+	project := it.Agent.ProjectID
+	if !b.mark(seenKey{'r', project, w.Engine, w.Name}, sumOf(w.Metadata, w.LoadAverage, w.Hostname)) {
+		return nil
+	}
+	metadata := "{}"
+	stored, err := b.s.q.WorkerMetadata(ctx, b.tx.db, db.WorkerMetadataParams{ProjectID: project, Engine: w.Engine, Name: w.Name})
+	switch {
+	case err == nil:
+		metadata = stored
+	case !errors.Is(b.s.err(err), domain.ErrNotFound):
+		return err
+	}
+	if w.Metadata != "" {
+		if metadata, err = mergeJSON(metadata, w.Metadata); err != nil {
+			return err
+		}
+	}
+	queues, err := json.Marshal(w.Queues)
+	if err != nil {
+		return err
+	}
+	if w.Queues == nil {
+		queues = []byte("[]")
+	}
+	agent := it.Agent.ID
+	if err := b.s.q.ReportWorker(ctx, b.tx.db, db.ReportWorkerParams{
+		UID: uuid.New(), ProjectID: project, Engine: w.Engine, Name: w.Name, Hostname: optional(w.Hostname), PID: w.PID,
+		Concurrency: w.Concurrency, Queues: string(queues), At: &at, LoadAverage: optional(w.LoadAverage),
+		ActiveTasks: w.ActiveTasks, Metadata: metadata, AgentID: &agent, Now: b.now,
+	}); err != nil {
+		return err
+	}
+	for _, name := range w.Queues {
+		if !b.mark(seenKey{'q', project, w.Engine, name}, 0) {
+			continue
+		}
+		if err := b.s.q.SeeQueue(ctx, b.tx.db, db.SeeQueueParams{
+			UID: uuid.New(), ProjectID: project, Engine: w.Engine, Name: name, At: &at, Now: b.now,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeJSON merges object b into object a, deeply; b wins.
+func mergeJSON(a, b string) (string, error) {
+	var x, y map[string]any
+	if err := decodeJSON(a, &x); err != nil || x == nil {
+		x = map[string]any{}
+	}
+	if err := decodeJSON(b, &y); err != nil {
+		return "", fmt.Errorf("merge worker metadata: %w", err)
+	}
+	mergeMaps(x, y)
+	out, err := json.Marshal(x)
+	return string(out), err
+}
+
+func decodeJSON(text string, into any) error {
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	return d.Decode(into)
+}
+
+func mergeMaps(a, b map[string]any) {
+	for k, v := range b {
+		if sub, ok := v.(map[string]any); ok {
+			if old, ok := a[k].(map[string]any); ok && k != "active_queues" && k != "registered" {
+				mergeMaps(old, sub)
+				continue
+			}
+		}
+		a[k] = v
+	}
+}
+
+// restoreStripped gives stored events of a task back what they were stripped of, when the row no longer
+// holds the same value. It is rare: the name, queue or arguments of a known task changed.
+func (b *ingestBatch) restoreStripped(ctx context.Context, g *taskGroup) error {
+	old, t := &g.old, g.task
+	var mask int64
+	if old.NameID != t.NameID && old.NameID != b.unknown {
+		mask |= memberTaskName
+	}
+	if old.QueueID != t.QueueID && old.QueueID != 0 {
+		mask |= memberQueue
+	}
+	if old.Args != nil && (t.Args == nil || *t.Args != *old.Args) {
+		mask |= memberArgs
+	}
+	if old.Kwargs != nil && (t.Kwargs == nil || *t.Kwargs != *old.Kwargs) {
+		mask |= memberKwargs
+	}
+	if mask == 0 {
+		return nil
+	}
+	rows, err := b.tx.db.Query(ctx, "SELECT kind, at, stripped, payload FROM events WHERE task_id = $1", t.ID)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	type change struct {
+		kind, stripped int64
+		at             time.Time
+		payload        string
+	}
+	var changes []change
+	for rows.Next() {
+		var c change
+		if err := rows.Scan(&c.kind, &c.at, &c.stripped, &c.payload); err != nil {
+			return err
+		}
+		if c.stripped&mask == 0 {
+			continue
+		}
+		var m members
+		for _, f := range []struct {
+			bit   int64
+			key   string
+			name  int64
+			value *string
+		}{
+			{memberTaskName, "task_name", old.NameID, nil}, {memberQueue, "queue", old.QueueID, nil},
+			{memberArgs, "args", 0, old.Args}, {memberKwargs, "kwargs", 0, old.Kwargs},
+		} {
+			if c.stripped&mask&f.bit == 0 {
+				continue
+			}
+			c.stripped &^= f.bit
+			if f.name == 0 {
+				m.raw(f.key, *f.value)
+				continue
+			}
+			text, err := b.tx.nameOf(ctx, f.name)
+			if err != nil {
+				return err
+			}
+			m.text(f.key, text)
+		}
+		c.payload = m.join([]byte(c.payload))
+		changes = append(changes, c)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	for _, c := range changes {
+		if _, err := b.tx.db.Exec(ctx, "UPDATE events SET stripped = $1, payload = $2 WHERE task_id = $3 AND kind = $4 AND at = $5",
+			c.stripped, c.payload, t.ID, c.kind, c.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EventPayload rebuilds the data of a stored event from its row and its task: the inverse of what
+// Ingest strips. name, queue and worker are the texts of the ids in the rows.
+func EventPayload(stripped int64, payload, taskID, name, queue, worker string, args, kwargs *string) []byte {
+	var m members
+	nulls := stripped >> strippedNullShift & 0xff
+	text := func(bit int64, key, value string) {
+		switch {
+		case stripped&bit != 0:
+			m.text(key, value)
+		case nulls&bit != 0:
+			m.raw(key, "null")
+		}
+	}
+	if stripped&strippedPlaceholder != 0 {
+		m.text("task_name", placeholder(taskID))
+	} else {
+		text(memberTaskName, "task_name", name)
+	}
+	text(memberQueue, "queue", queue)
+	text(memberWorker, "worker", worker)
+	raw := func(bit int64, key string, value *string) {
+		switch {
+		case stripped&bit != 0 && value != nil:
+			m.raw(key, *value)
+		case stripped&bit != 0 || nulls&bit != 0:
+			m.raw(key, "null")
+		}
+	}
+	raw(memberArgs, "args", args)
+	raw(memberKwargs, "kwargs", kwargs)
+	return []byte(m.join([]byte(payload)))
+}
