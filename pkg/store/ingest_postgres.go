@@ -70,8 +70,8 @@ func ptr[T comparable](v T) *T {
 	return &v
 }
 
-// taskColumns are the arrays of a bulk write of task rows.
-type taskColumns struct {
+// taskArrays are the arrays of a bulk write of task rows.
+type taskArrays struct {
 	id, project, engine, name, state, priority, retry []int64
 	task                                              []string
 	queue, worker, runtime                            []*int64
@@ -81,7 +81,7 @@ type taskColumns struct {
 	result, exception, traceback                      []*string
 }
 
-func (c *taskColumns) add(t *projection.Task) {
+func (c *taskArrays) add(t *projection.Task) {
 	c.id, c.project, c.engine = append(c.id, t.ID), append(c.project, t.ProjectID), append(c.engine, t.EngineID)
 	c.task, c.name = append(c.task, t.TaskID), append(c.name, t.NameID)
 	c.queue, c.worker = append(c.queue, ptr(t.QueueID)), append(c.worker, ptr(t.WorkerID))
@@ -109,7 +109,7 @@ func (o pgIngest) insertTasks(ctx context.Context, tasks []*projection.Task) err
 	if len(tasks) == 0 {
 		return nil
 	}
-	var c taskColumns
+	var c taskArrays
 	byKey := make(map[taskKey]*projection.Task, len(tasks))
 	for _, t := range tasks {
 		c.add(t)
@@ -167,7 +167,7 @@ func (o pgIngest) updateTasks(ctx context.Context, writes []taskWrite) error {
 	if len(writes) == 0 {
 		return nil
 	}
-	var c taskColumns
+	var c taskArrays
 	dirty := make([]int64, len(writes))
 	for i, w := range writes {
 		c.add(w.t)
