@@ -266,3 +266,15 @@ func BoolOf(raw []byte) (b, ok bool) {
 	}
 	return false, false
 }
+
+// AppendUnescaped appends the text that the body of a JSON string (without its quotes) stands for.
+func AppendUnescaped(dst, body []byte) []byte { return appendDecoded(dst, body) }
+
+// SkipValue returns the index after the value that starts at b[i] (no leading space), or -1 if there is none.
+func SkipValue(b []byte, i int) int { return skipValue(b, i) }
+
+// SkipString returns the index after the string whose opening quote is b[i], or -1.
+func SkipString(b []byte, i int) int { return skipString(b, i) }
+
+// SkipSpace returns the index of the first byte at or after i that is not JSON white space.
+func SkipSpace(b []byte, i int) int { return skipSpace(b, i) }
