@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from "@tanstack/react-router";
+import { ApiError, api } from "./api/client";
+import { queries } from "./api/queries";
+import { NotFound, PageError } from "./app/errors";
+import { HomeRedirect } from "./app/home";
+import { Shell } from "./app/shell";
+import { LoginPage } from "./auth/login";
+import { SetupPage } from "./auth/setup";
+import { parseFilters } from "./tasks/filters";
+import { TasksPage } from "./tasks/list";
+
+const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
+  component: Outlet,
+  notFoundComponent: NotFound,
+});
+
+const text = (value: unknown): string | undefined =>
+  typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+
+/** safeNext accepts addresses of this dashboard only, so that a link can't send somebody elsewhere after login. */
+export function safeNext(value: unknown): string | undefined {
+  const next = text(value);
+  if (!next?.startsWith("/") || /^\/[/\\]/.test(next) || /^\/(?:login|setup)(?:[/?#]|$)/.test(next))
+    return undefined;
+  return next;
+}
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: "/login",
+  validateSearch: (search: Record<string, unknown>): { next?: string } => ({ next: safeNext(search.next) }),
+  component: LoginPage,
+});
+
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: "/setup",
+  validateSearch: (search: Record<string, unknown>): { token?: string } => ({ token: text(search.token) }),
+  component: SetupPage,
+});
+
+/** Everything behind the login. Nobody logged in: the first start goes to setup, any later one to login. */
+const app = createRoute({
+  getParentRoute: () => root,
+  id: "app",
+  beforeLoad: async ({ context, location }) => {
+    try {
+      await context.queryClient.ensureQueryData(queries.me());
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      const first = await api
+        .get<{ first_boot: boolean }>("/setup/status")
+        .catch(() => ({ first_boot: false }));
+      throw first.first_boot
+        ? redirect({ to: "/setup", search: {} })
+        : redirect({ to: "/login", search: { next: safeNext(location.href) } });
+    }
+  },
+  component: Shell,
+  errorComponent: PageError,
+  notFoundComponent: NotFound,
+});
+
+const home = createRoute({ getParentRoute: () => app, path: "/", component: HomeRedirect });
+
+const account = createRoute({
+  getParentRoute: () => app,
+  path: "/account",
+  component: lazyRouteComponent(() => import("./account/account"), "AccountPage"),
+});
+
+const project = createRoute({
+  getParentRoute: () => app,
+  path: "/projects/$slug",
+  component: Outlet,
+});
+
+const projectIndex = createRoute({
+  getParentRoute: () => project,
+  path: "/",
+  beforeLoad: ({ params }) => {
+    throw redirect({ to: "/projects/$slug/tasks", params, replace: true });
+  },
+});
+
+const tasks = createRoute({
+  getParentRoute: () => project,
+  path: "/tasks",
+  validateSearch: parseFilters,
+  component: TasksPage,
+});
+
+const task = createRoute({
+  getParentRoute: () => project,
+  path: "/tasks/$engine/$taskId",
+  component: lazyRouteComponent(() => import("./tasks/detail"), "TaskPage"),
+});
+
+const queues = createRoute({
+  getParentRoute: () => project,
+  path: "/queues",
+  component: lazyRouteComponent(() => import("./queues/queues"), "QueuesPage"),
+});
+
+const workers = createRoute({
+  getParentRoute: () => project,
+  path: "/workers",
+  component: lazyRouteComponent(() => import("./workers/workers"), "WorkersPage"),
+});
+
+const agents = createRoute({
+  getParentRoute: () => project,
+  path: "/agents",
+  component: lazyRouteComponent(() => import("./agents/agents"), "AgentsPage"),
+});
+
+const newAgent = createRoute({
+  getParentRoute: () => project,
+  path: "/agents/new",
+  component: lazyRouteComponent(() => import("./agents/mint"), "MintPage"),
+});
+
+const commands = createRoute({
+  getParentRoute: () => project,
+  path: "/commands",
+  validateSearch: (search: Record<string, unknown>): { status?: string; id?: string } => ({
+    status: text(search.status),
+    id: text(search.id),
+  }),
+  component: lazyRouteComponent(() => import("./commands/commands"), "CommandsPage"),
+});
+
+const routeTree = root.addChildren([
+  login,
+  setup,
+  app.addChildren([
+    home,
+    account,
+    project.addChildren([projectIndex, tasks, task, queues, workers, agents, newAgent, commands]),
+  ]),
+]);
+
+export function createAppRouter(queryClient: QueryClient) {
+  return createRouter({
+    routeTree,
+    context: { queryClient },
+    defaultPreload: "intent",
+    defaultPreloadStaleTime: 0,
+    defaultErrorComponent: PageError,
+    scrollRestoration: true,
+    // Plain query strings: ?state=failure&q=mail, easy to read, write and share.
+    parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+    stringifySearch: (search) => {
+      const params = new URLSearchParams();
+      for (const [key, value] of Object.entries(search))
+        if (value !== undefined) params.set(key, String(value));
+      const out = params.toString();
+      return out ? `?${out}` : "";
+    },
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { useSyncExternalStore } from "react";
+import { formatAbsolute, formatAge, parseTime, type Zone, zoneName } from "../api/time";
+
+/** One second-hand for the whole page: every age on screen ticks together and only while something listens. */
+const tickListeners = new Set<() => void>();
+let tickTimer = 0;
+let tickNow = Date.now();
+
+function subscribeTick(listener: () => void) {
+  tickListeners.add(listener);
+  if (!tickTimer) {
+    tickNow = Date.now();
+    tickTimer = window.setInterval(() => {
+      tickNow = Date.now();
+      for (const each of tickListeners) each();
+    }, 1000);
+  }
+  return () => {
+    tickListeners.delete(listener);
+    if (tickListeners.size === 0) {
+      window.clearInterval(tickTimer);
+      tickTimer = 0;
+    }
+  };
+}
+
+export function useNow(): number {
+  return useSyncExternalStore(subscribeTick, () => tickNow);
+}
+
+const zoneKey = "z4j-zone";
+const zoneListeners = new Set<() => void>();
+
+function readZone(): Zone {
+  return localStorage.getItem(zoneKey) === "utc" ? "utc" : "local";
+}
+
+export function setZone(zone: Zone) {
+  localStorage.setItem(zoneKey, zone);
+  for (const listener of zoneListeners) listener();
+}
+
+export function useZone(): Zone {
+  return useSyncExternalStore((listener) => {
+    zoneListeners.add(listener);
+    return () => zoneListeners.delete(listener);
+  }, readZone);
+}
+
+/** Age shows how long ago something was, with the absolute time and zone on hover. */
+export function Age({ at, suffix = "" }: { at: string | null | undefined; suffix?: string }) {
+  const now = useNow();
+  const zone = useZone();
+  const ms = parseTime(at);
+  if (ms === null) return <span className="text-soft">–</span>;
+  const age = formatAge(now - ms);
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={`${formatAbsolute(ms, zone, true)} ${zoneName(zone)}`}>
+      {age}
+      {age !== "now" && suffix}
+    </time>
+  );
+}
+
+/** Absolute shows the date and time itself, with the zone on hover. */
+export function Absolute({ at, millis = false }: { at: string | null | undefined; millis?: boolean }) {
+  const zone = useZone();
+  const ms = parseTime(at);
+  if (ms === null) return <span className="text-soft">–</span>;
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={zoneName(zone)}>
+      {formatAbsolute(ms, zone, millis)}
+    </time>
+  );
+}
