@@ -56,7 +56,7 @@ func makeAgent(t *testing.T, s *store.Store, p store.Project, id int64) store.Ag
 	t.Helper()
 	now, uid := s.Now(), uuid.New()
 	err := s.ExecForTest(t.Context(), "INSERT INTO agents (id, uid, project_id, name, token_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)", []any{
-		id, uid, p.ID, "agent-"+uuid.NewString(), uuid.NewString(), now, now})
+		id, uid, p.ID, "agent-" + uuid.NewString(), uuid.NewString(), now, now})
 	if err != nil {
 		t.Fatal(err)
 	}
