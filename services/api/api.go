@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package api is the REST API and the dashboard's push socket. It authorises, writes rows together with their audit
+// records, publishes hints, and never talks to an agent itself: commands are rows that agent-ingest delivers.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/z4jdev/z4j/pkg/auth"
+	"github.com/z4jdev/z4j/pkg/bus"
+	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/services/api/internal/account"
+	"github.com/z4jdev/z4j/services/api/internal/hint"
+	"github.com/z4jdev/z4j/services/api/internal/rest"
+)
+
+// Visibility of the OpenAPI document.
+const (
+	OpenAPIPrivate  = "private"
+	OpenAPIPublic   = "public"
+	OpenAPIDisabled = "disabled"
+)
+
+// Config tunes the service. Zero values take the defaults of the settings they come from.
+type Config struct {
+	// Secret is the master secret: token hashes and project keys come from it. PreviousSecrets still verify.
+	Secret          []byte
+	PreviousSecrets [][]byte
+	// SessionSecret signs session cookies. PreviousSessionSecrets still verify.
+	SessionSecret          []byte
+	PreviousSessionSecrets [][]byte
+
+	// Dev relaxes what only makes sense behind https.
+	Dev           bool
+	SecureCookies bool
+	StrictCookies bool
+	PinUserAgent  bool
+	Lifetimes     auth.Lifetimes
+	Password      auth.PasswordPolicy
+	Hasher        auth.HasherConfig
+	LockoutAfter  int
+	LockoutFor    time.Duration
+	LoginFloor    time.Duration
+	// LoginsPerMinute and SetupPerQuarter bound attempts of one address; FirstBootAttempts those with setup tokens in 15 minutes.
+	LoginsPerMinute   int
+	SetupPerQuarter   int
+	FirstBootAttempts int
+
+	// OpenAPI is one of the OpenAPI constants.
+	OpenAPI string
+	// RequestTimeout bounds a call.
+	RequestTimeout time.Duration
+	// CommandTimeout is how long an agent may take to answer a command.
+	CommandTimeout time.Duration
+	// PageSize and MaxPageSize are the default and the largest page of a list.
+	PageSize, MaxPageSize int
+	// MaxSockets bounds the push sockets of one user.
+	MaxSockets int
+
+	MetricsEnabled bool
+	MetricsPublic  bool
+	MetricsToken   string
+
+	// Home and Settings are shown to instance admins; secrets in Settings are masked already.
+	Home     string
+	Settings []config.Setting
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	defTime := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&c.LockoutAfter, 10)
+	defTime(&c.LockoutFor, 15*time.Minute)
+	defTime(&c.LoginFloor, 300*time.Millisecond)
+	def(&c.LoginsPerMinute, 20)
+	def(&c.SetupPerQuarter, 5)
+	def(&c.FirstBootAttempts, 30)
+	defTime(&c.RequestTimeout, 30*time.Second)
+	defTime(&c.CommandTimeout, time.Minute)
+	def(&c.PageSize, 50)
+	def(&c.MaxPageSize, 500)
+	def(&c.MaxSockets, 50)
+	if c.OpenAPI == "" {
+		c.OpenAPI = OpenAPIPrivate
+	}
+	return c
+}
+
+// AuditHealth is what the audit service knows of its chain.
+type AuditHealth struct {
+	// Activated is false while the chain has no row yet.
+	Activated bool
+	// Detail says what is wrong; empty when nothing is.
+	Detail string
+}
+
+// Deps are the parts the service is given.
+type Deps struct {
+	Store    *store.Store
+	Bus      bus.Bus
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Resolver finds client addresses behind trusted proxies; nil trusts nobody.
+	Resolver *httpx.IPResolver
+	// AllowedHost reports whether a host (with or without port) is on the allow-list; push sockets may come from
+	// any page such a host served. nil allows the request's own host only.
+	AllowedHost func(host string) bool
+	// AuditHealth reads the state of the audit chain for /health/deep; nil leaves that check to the state row.
+	AuditHealth func(ctx context.Context) (AuditHealth, error)
+}
+
+// Service is the API.
+type Service struct {
+	cfg      Config
+	deps     Deps
+	router   *rest.Router
+	refusals *rest.Refusals
+	document []byte
+}
+
+// New wires the service. It does no I/O.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if deps.Store == nil || deps.Bus == nil || len(cfg.Secret) == 0 || len(cfg.SessionSecret) == 0 {
+		return nil, errors.New("api: store, bus, secret and session secret are required")
+	}
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.Registry == nil {
+		deps.Registry = prometheus.NewRegistry()
+	}
+	s := &Service{cfg: cfg.withDefaults(), deps: deps}
+	if err := s.wire(); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return s, nil
+}
+
+// wire registers every group of operations. A new group is one call of Add here.
+func (s *Service) wire() error {
+	cfg, deps := s.cfg, s.deps
+	s.refusals = rest.NewRefusals(deps.Store, deps.Logger, deps.Now)
+	authn := rest.NewAuthenticator(rest.AuthConfig{
+		Store: deps.Store, Sessions: auth.NewSessions(cfg.SessionSecret, cfg.PreviousSessionSecrets...),
+		Cookies: auth.Cookies{Secure: cfg.SecureCookies, Strict: cfg.StrictCookies}, Lifetimes: cfg.Lifetimes,
+		Logger: deps.Logger, Now: deps.Now, Refusals: s.refusals, PinUserAgent: cfg.PinUserAgent,
+	})
+	hints := hint.New(deps.Bus, deps.Logger)
+	keyring := auth.NewKeyring(cfg.Secret, cfg.PreviousSecrets...)
+
+	rt := rest.NewRouter(deps.Store, authn, deps.Logger)
+	rt.Add(account.Ops(account.Config{
+		Store: deps.Store, Auth: authn, Hasher: auth.NewHasher(cfg.Hasher), Policy: cfg.Password, Keyring: keyring,
+		Hints: hints, Logger: deps.Logger, Now: deps.Now, LockoutAfter: int64(cfg.LockoutAfter), LockoutFor: cfg.LockoutFor,
+		LoginFloor: cfg.LoginFloor, LoginsPerMinute: cfg.LoginsPerMinute, SetupPerQuarter: cfg.SetupPerQuarter,
+		FirstBootBudget: cfg.FirstBootAttempts,
+	})...)
+
+	if err := rt.Err(); err != nil {
+		return err
+	}
+	document, err := rt.Document(domain.Version)
+	if err != nil {
+		return err
+	}
+	s.router, s.document = rt, document
+	if cfg.OpenAPI != OpenAPIDisabled {
+		rt.Handle(http.MethodGet, rest.Base+"/openapi.json", rt.DocumentHandler(document, cfg.OpenAPI == OpenAPIPublic))
+	}
+	return nil
+}
+
+// Document is the OpenAPI document of the service, indented JSON.
+func (s *Service) Document() []byte { return s.document }
+
+// Handler serves the API: everything under /api/v1 but the agents' routes, /ws/dashboard and /metrics.
+func (s *Service) Handler() http.Handler {
+	var h http.Handler = s.router
+	h = httpx.FixedBodyLimit(httpx.MaxBodyAPI)(h)
+	h = httpx.Recover(s.deps.Logger)(h)
+	return httpx.Request(httpx.RequestOptions{Resolver: s.deps.Resolver, Logger: s.deps.Logger, Quiet: quiet})(h)
+}
+
+// quiet keeps probes and scrapes out of the log at the usual level.
+func quiet(r *http.Request) bool {
+	switch r.URL.Path {
+	case rest.Base + "/health", rest.Base + "/health/ready", "/metrics":
+		return true
+	}
+	return false
+}
+
+const (
+	pruneEvery = time.Hour
+	// sessionsKept is how long ended sessions stay readable for whoever looks into an incident.
+	sessionsKept = 7 * 24 * time.Hour
+)
+
+// Run does the service's background work until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.refusals.Run(ctx) })
+	g.Go(func() error { return s.prune(ctx) })
+	return g.Wait()
+}
+
+// prune deletes sessions that ended long ago. Several replicas doing so do no harm.
+func (s *Service) prune(ctx context.Context) error {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if _, err := s.deps.Store.PruneSessions(ctx, s.deps.Now().Add(-sessionsKept)); err != nil && ctx.Err() == nil {
+				s.deps.Logger.WarnContext(ctx, "cannot prune old sessions; trying again in an hour", "err", err)
+			}
+		}
+	}
+}
