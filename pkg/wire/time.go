@@ -80,7 +80,7 @@ func parseOffset(b []byte) (offset time.Duration, aware, ok bool) {
 		parts[n] = v
 		b = b[2:]
 	}
-	if len(b) > 0 || parts[0] > 23 || parts[1] > 59 || parts[2] > 59 {
+	if n == 0 || len(b) > 0 || parts[0] > 23 || parts[1] > 59 || parts[2] > 59 {
 		return 0, false, false
 	}
 	offset = time.Duration(parts[0])*time.Hour + time.Duration(parts[1])*time.Minute + time.Duration(parts[2])*time.Second
