@@ -166,3 +166,45 @@ func FuzzParseCursor(f *testing.F) {
 	f.Add("W1siZHQiLCIyMDI2LTExLTIzVDIxOjQxOjU1Il0sIjdiMWM4YTUyLTJmMGUtNGI3Yy05ZDUyLTBiNmYyZjNjMWExMSJd")
 	f.Fuzz(func(_ *testing.T, text string) { _, _ = ParseCursor(text) })
 }
+
+func TestHopSignature(t *testing.T) {
+	key, now := []byte("0123456789abcdef0123456789abcdef"), time.Unix(5000, 0)
+	client := netip.MustParseAddr("198.51.100.7")
+	signed := func() *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/auth/login", nil)
+		SignHop(r, key, client, now)
+		return r
+	}
+	if got, ok := VerifyHop(signed(), key, now); !ok || got != client {
+		t.Fatalf("good signature: %v %v", got, ok)
+	}
+	other := signed()
+	other.URL.Path = "/api/v1/users"
+	forged := signed()
+	forged.Header.Set(hopClient, "203.0.113.1")
+	for name, tt := range map[string]struct {
+		r   *http.Request
+		key []byte
+		now time.Time
+	}{
+		"another path": {other, key, now}, "another address": {forged, key, now}, "another key": {signed(), []byte("x"), now},
+		"no key": {signed(), nil, now}, "too old": {signed(), key, now.Add(time.Hour)}, "unsigned": {httptest.NewRequest(http.MethodGet, "/", nil), key, now},
+	} {
+		if _, ok := VerifyHop(tt.r, tt.key, tt.now); ok {
+			t.Errorf("%s was believed", name)
+		}
+	}
+}
+
+func TestRequestStripsHopHeadersAtTheEdge(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	SignHop(r, []byte("guessed"), netip.MustParseAddr("127.0.0.1"), time.Now())
+	Request(RequestOptions{})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if len(r.Header.Values(hopClient))+len(r.Header.Values(hopSignature)) != 0 {
+			t.Error("hop headers passed the edge")
+		}
+		if got := ClientIP(r.Context()); got.String() != "192.0.2.1" {
+			t.Errorf("client %v", got)
+		}
+	})).ServeHTTP(httptest.NewRecorder(), r)
+}

@@ -89,9 +89,13 @@ func validRequestID(id string) bool {
 type RequestOptions struct {
 	// Resolver finds the client's address; nil takes the socket peer.
 	Resolver *IPResolver
+	// HopKey is set in a service behind the gateway: an address that the gateway signed then counts. At
+	// the edge it is empty, and hop headers from outside are removed.
+	HopKey []byte
 	// Logger gets one line a request; nil logs nothing.
 	Logger *slog.Logger
-	// Quiet reports requests whose successful answers are logged at DEBUG only, such as health probes; may be nil.
+	// Quiet reports writes whose successful answers are logged at DEBUG only, as those of reads always are:
+	// dashboards poll, and their lines would hide the others. May be nil.
 	Quiet func(r *http.Request) bool
 }
 
@@ -107,6 +111,10 @@ func Request(opt RequestOptions) func(http.Handler) http.Handler {
 			}
 			start := time.Now()
 			info := &requestInfo{id: r.Header.Get(RequestIDHeader), ip: opt.Resolver.Resolve(r)}
+			if client, ok := VerifyHop(r, opt.HopKey, start); ok {
+				info.ip = client
+			}
+			StripHop(r.Header)
 			if !validRequestID(info.id) {
 				info.id = NewRequestID()
 			}
@@ -138,7 +146,7 @@ func logRequest(opt RequestOptions, r *http.Request, rec *recorder, info *reques
 	switch {
 	case status >= http.StatusInternalServerError:
 		level = slog.LevelError
-	case opt.Quiet != nil && status < http.StatusBadRequest && opt.Quiet(r):
+	case status < http.StatusBadRequest && (isRead(r.Method) || opt.Quiet != nil && opt.Quiet(r)):
 		level = slog.LevelDebug
 	}
 	if !opt.Logger.Enabled(r.Context(), level) {
@@ -158,6 +166,8 @@ func logRequest(opt RequestOptions, r *http.Request, rec *recorder, info *reques
 	}
 	opt.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
+
+func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 // Recover turns a panic of a handler into a 500 envelope and a log line with the stack.
 func Recover(logger *slog.Logger) func(http.Handler) http.Handler {
@@ -226,3 +236,19 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // Unwrap lets http.ResponseController reach the connection's deadlines.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Recorded calls serve and returns the status that was answered: 101 for a WebSocket.
+func Recorded(w http.ResponseWriter, serve func(w http.ResponseWriter)) (status int) {
+	rec, ok := w.(*recorder)
+	if !ok {
+		rec = &recorder{ResponseWriter: w}
+	}
+	serve(rec)
+	switch {
+	case rec.hijacked:
+		return http.StatusSwitchingProtocols
+	case rec.status == 0:
+		return http.StatusOK
+	}
+	return rec.status
+}
