@@ -73,70 +73,91 @@ func (d *Decoder) name(raw []byte) string {
 }
 
 // Events decodes an event_batch payload: nil, a payload without events, or events that is not a list give an
-// empty batch.
+// empty batch. Of duplicate members the last counts.
 func (d *Decoder) Events(payload []byte) Batch {
+	var batch Batch
 	d.events = d.events[:0]
-	if payload == nil {
+	c := cursor{b: payload, i: skipSpace(payload, 0)}
+	for more := c.enter('{'); more; more = c.next('}') {
+		if string(plainName(c.name())) != `"events"` {
+			c.value()
+			continue
+		}
+		// One walk for the list and everything in it but data.
+		d.events, batch.Trimmed = d.events[:0], 0
+		if !c.at('[') {
+			c.value()
+			continue
+		}
+		for more := c.enter('['); more; more = c.next(']') {
+			if len(d.events) == MaxEvents {
+				c.value()
+				batch.Trimmed++
+				continue
+			}
+			d.events = append(d.events, Event{})
+			d.event(&c, &d.events[len(d.events)-1])
+		}
+	}
+	if c.bad {
+		d.events = d.events[:0]
 		return Batch{}
 	}
-	var list []byte
-	_ = ScanObject(payload, func(key, value []byte) error {
-		if string(key) == "events" {
-			list = value
-		}
-		return nil
-	})
-	if !IsArray(list) {
-		return Batch{}
-	}
-	trimmed := 0
-	_ = ScanArray(list, func(value []byte) error {
-		if len(d.events) == MaxEvents {
-			trimmed++
-			return nil
-		}
-		d.events = append(d.events, Event{})
-		d.Event(value, &d.events[len(d.events)-1])
-		return nil
-	})
-	return Batch{Events: d.events, Trimmed: trimmed}
+	batch.Events = d.events
+	return batch
 }
 
 // Event decodes one event's text into e.
 func (d *Decoder) Event(raw []byte, e *Event) {
-	*e = Event{Raw: raw}
-	if !IsObject(raw) {
+	*e = Event{}
+	c := cursor{b: raw, i: skipSpace(raw, 0)}
+	d.event(&c, e)
+	if c.bad {
+		*e = Event{Raw: raw, Malformed: true}
+	}
+}
+
+// event decodes the event at the cursor into the zero e and steps behind it.
+func (d *Decoder) event(c *cursor, e *Event) {
+	start := c.i
+	if !c.at('{') {
+		e.Raw = c.value()
 		e.Malformed = true
 		return
 	}
-	err := ScanObject(raw, func(key, value []byte) error {
-		switch string(key) {
-		case "id":
+	for more := c.enter('{'); more; more = c.next('}') {
+		name := c.name()
+		value := c.value()
+		switch string(plainName(name)) {
+		case `"id"`:
 			e.ID, _ = StringOf(value)
-		case "kind":
+		case `"kind"`:
 			e.Kind = d.name(value)
-		case "engine":
+		case `"engine"`:
 			e.Engine = d.name(value)
-		case "task_id":
+		case `"task_id"`:
 			e.TaskID, _ = StringOf(value)
-		case "occurred_at":
-			e.OccurredAt = time.Time{}
-			if text, ok := textOf(value); ok {
-				if t, _, ok := ParseTime(text); ok {
-					e.OccurredAt = t
-				}
-			}
-		case "data":
+		case `"occurred_at"`:
+			e.OccurredAt = lenientTime(value)
+		case `"data"`:
 			e.Data = nil
 			if IsObject(value) {
 				e.Data = value
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		e.Malformed = true
 	}
+	if !c.bad {
+		e.Raw = c.b[start:c.i]
+	}
+}
+
+// plainName respells a member name that was written with escapes, so that no spelling hides a member.
+func plainName(name []byte) []byte {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return name
+	}
+	text, _ := StringOf(name)
+	return AppendString(nil, text)
 }
 
 // Member is one object member as text: Name with its quotes, Value raw.
@@ -200,17 +221,14 @@ func AppendMembers(dst []byte, members []Member) []byte {
 func (d *Decoder) TaskData(data []byte) TaskData {
 	var t TaskData
 	d.rest = d.rest[:0]
-	_ = ScanMembers(data, func(name, value []byte) error {
-		if bytes.IndexByte(name, '\\') >= 0 {
-			// Spelled with escapes: respell, so that no spelling hides a member from the projection.
-			text, _ := StringOf(name)
-			name = AppendString(nil, text)
-		}
-		if !d.known(&t, name, value) {
+	c := cursor{b: data, i: skipSpace(data, 0)}
+	for more := c.enter('{'); more; more = c.next('}') {
+		name := plainName(c.name())
+		value := c.value()
+		if !c.bad && !d.known(&t, name, value) {
 			d.rest = append(d.rest, Member{Name: name, Value: value})
 		}
-		return nil
-	})
+	}
 	t.Rest = d.rest
 	return t
 }

@@ -4,8 +4,10 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -30,80 +32,118 @@ func ScanObject(raw []byte, each func(key, value []byte) error) error {
 
 // ScanMembers is [ScanObject] with the raw name token, quotes included, for callers that write it out again.
 func ScanMembers(raw []byte, each func(name, value []byte) error) error {
-	i := skipSpace(raw, 0)
-	if i >= len(raw) || raw[i] != '{' {
-		return errScan
-	}
-	i = skipSpace(raw, i+1)
-	if i < len(raw) && raw[i] == '}' {
-		return nil
-	}
-	for {
-		if i >= len(raw) || raw[i] != '"' {
-			return errScan
+	c := cursor{b: raw, i: skipSpace(raw, 0)}
+	for more := c.enter('{'); more; more = c.next('}') {
+		name := c.name()
+		value := c.value()
+		if c.bad {
+			break
 		}
-		end := skipString(raw, i)
-		if end < 0 {
-			return errScan
-		}
-		name := raw[i:end]
-		i = skipSpace(raw, end)
-		if i >= len(raw) || raw[i] != ':' {
-			return errScan
-		}
-		i = skipSpace(raw, i+1)
-		if end = skipValue(raw, i); end < 0 {
-			return errScan
-		}
-		if err := each(name, raw[i:end]); err != nil {
+		if err := each(name, value); err != nil {
 			return err
 		}
-		i = skipSpace(raw, end)
-		if i >= len(raw) {
-			return errScan
-		}
-		switch raw[i] {
-		case ',':
-			i = skipSpace(raw, i+1)
-		case '}':
-			return nil
-		default:
-			return errScan
-		}
 	}
+	return c.err()
 }
 
 // ScanArray calls each for every element of a JSON array. The rules of [ScanObject] hold.
 func ScanArray(raw []byte, each func(value []byte) error) error {
-	i := skipSpace(raw, 0)
-	if i >= len(raw) || raw[i] != '[' {
-		return errScan
-	}
-	i = skipSpace(raw, i+1)
-	if i < len(raw) && raw[i] == ']' {
-		return nil
-	}
-	for {
-		end := skipValue(raw, i)
-		if end < 0 {
-			return errScan
+	c := cursor{b: raw, i: skipSpace(raw, 0)}
+	for more := c.enter('['); more; more = c.next(']') {
+		value := c.value()
+		if c.bad {
+			break
 		}
-		if err := each(raw[i:end]); err != nil {
+		if err := each(value); err != nil {
 			return err
 		}
-		i = skipSpace(raw, end)
-		if i >= len(raw) {
-			return errScan
-		}
-		switch raw[i] {
-		case ',':
-			i = skipSpace(raw, i+1)
-		case ']':
-			return nil
-		default:
-			return errScan
-		}
 	}
+	return c.err()
+}
+
+// cursor walks through containers. Once bad it stays where it is and yields nothing more.
+type cursor struct {
+	b   []byte
+	i   int
+	bad bool
+}
+
+func (c *cursor) err() error {
+	if c.bad {
+		return errScan
+	}
+	return nil
+}
+
+// at reports whether the next byte is this one.
+func (c *cursor) at(b byte) bool { return c.i < len(c.b) && c.b[c.i] == b }
+
+// enter steps into the container that starts here and reports whether it has a first entry; if not, the cursor
+// is behind it.
+func (c *cursor) enter(open byte) bool {
+	if !c.at(open) {
+		c.bad = true
+		return false
+	}
+	c.i = skipSpace(c.b, c.i+1)
+	if c.at(open + 2) { // '{' + 2 is '}', '[' + 2 is ']'
+		c.i++
+		return false
+	}
+	return true
+}
+
+// next steps behind an entry and reports whether there is another one; if not, the cursor is behind the container.
+func (c *cursor) next(end byte) bool {
+	if c.bad {
+		return false
+	}
+	c.i = skipSpace(c.b, c.i)
+	switch {
+	case c.at(','):
+		c.i = skipSpace(c.b, c.i+1)
+		return true
+	case c.at(end):
+		c.i++
+		return false
+	}
+	c.bad = true
+	return false
+}
+
+// name returns the member name here, quotes included, and steps to its value.
+func (c *cursor) name() []byte {
+	if !c.at('"') {
+		c.bad = true
+		return nil
+	}
+	end := skipString(c.b, c.i)
+	if end < 0 {
+		c.bad = true
+		return nil
+	}
+	name := c.b[c.i:end]
+	if c.i = skipSpace(c.b, end); !c.at(':') {
+		c.bad = true
+		return nil
+	}
+	c.i = skipSpace(c.b, c.i+1)
+	return name
+}
+
+// value returns the value here and steps behind it.
+func (c *cursor) value() []byte {
+	end := -1
+	if !c.bad {
+		end = skipValue(c.b, c.i)
+	}
+	if end < 0 {
+		c.bad = true
+		return nil
+	}
+	value := c.b[c.i:end]
+	c.i = end
+	return value
 }
 
 func skipSpace(b []byte, i int) int {
@@ -115,21 +155,31 @@ func skipSpace(b []byte, i int) int {
 
 // skipString returns the index after the string that starts at b[i], or -1.
 func skipString(b []byte, i int) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
 	i++
 	for i < len(b) {
-		j := bytes.IndexByte(b[i:], '"')
-		if j < 0 {
-			return -1
+		if i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			q, s := w^(ones*'"'), w^(ones*'\\')
+			// The lowest flag is exact: the first quote or backslash.
+			m := ((q-ones)&^q | (s-ones)&^s) & highs
+			if m == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(m) / 8
 		}
-		end := i + j
-		slashes := 0
-		for k := end - 1; k >= i && b[k] == '\\'; k-- {
-			slashes++
+		switch b[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i += 2
+		default:
+			i++
 		}
-		if slashes%2 == 0 {
-			return end + 1
-		}
-		i = end + 1
 	}
 	return -1
 }
