@@ -34,6 +34,9 @@ func (b *Memory) Publish(_ context.Context, topic Topic, payload []byte) error {
 	b.hub.metrics.published.Inc()
 	// The caller may use its buffer again, the receivers read later.
 	b.hub.deliver(topic, bytes.Clone(payload))
+	if repeat, ok := topic.family(); ok {
+		b.hub.deliver(Agents(), repeat)
+	}
 	return nil
 }
 

@@ -125,6 +125,14 @@ func (b *Redis) Publish(_ context.Context, topic Topic, payload []byte) error {
 		return ErrClosed
 	}
 	b.hub.metrics.published.Inc()
+	b.publish(topic, payload)
+	if repeat, ok := topic.family(); ok {
+		b.publish(Agents(), repeat)
+	}
+	return nil
+}
+
+func (b *Redis) publish(topic Topic, payload []byte) {
 	framed := make([]byte, 0, originLen+len(payload))
 	framed = append(append(framed, b.origin[:]...), payload...)
 	b.hub.deliver(topic, framed[originLen:])
@@ -133,7 +141,6 @@ func (b *Redis) Publish(_ context.Context, topic Topic, payload []byte) error {
 	default:
 		b.hub.metrics.dropped.WithLabelValues("publish_queue").Inc()
 	}
-	return nil
 }
 
 // Subscribe implements Bus. It returns once Redis has confirmed the topics, or after a short wait without: the

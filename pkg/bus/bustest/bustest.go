@@ -29,7 +29,7 @@ func Exercise(t *testing.T, open OpenFunc) {
 	t.Helper()
 	for name, run := range map[string]func(*testing.T, OpenFunc){
 		"fan_out": fanOut, "topics": topics, "order": order, "slow_subscriber": slowSubscriber, "end": end,
-		"context": contextEnds, "payload": payload, "close": closeBus, "churn": churn,
+		"context": contextEnds, "payload": payload, "close": closeBus, "churn": churn, "agents": agents,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, open) })
 	}
@@ -64,6 +64,32 @@ func expect(t *testing.T, s bus.Subscription, topic bus.Topic, text string) {
 		}
 	case <-time.After(patience):
 		t.Fatalf("no hint; want %s %q", topic, text)
+	}
+}
+
+// agents checks that hints about any agent arrive on one topic.
+func agents(t *testing.T, open OpenFunc) {
+	a, b := open(t)
+	s := subscribe(t, b, bus.Agents())
+	for i, p := range []struct {
+		topic bus.Topic
+		want  bus.AgentHint
+	}{
+		{bus.AgentCommands(7), bus.AgentHint{Kind: bus.HintCommand, ID: 7}},
+		{bus.AgentRevoked(8), bus.AgentHint{Kind: bus.HintRevoked, ID: 8}},
+		{bus.AgentSlot(9), bus.AgentHint{Kind: bus.HintSlot, ID: 9}},
+		{bus.ProjectArchived(10), bus.AgentHint{Kind: bus.HintArchived, ID: 10}},
+	} {
+		publish(t, a, bus.ProjectTasks(1), "not about agents")
+		publish(t, a, p.topic, "")
+		select {
+		case m := <-s.C():
+			if got, ok := bus.ParseAgentHint(m); !ok || got != p.want {
+				t.Fatalf("case %d: got %v %v, want %v", i, got, ok, p.want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("case %d: no hint", i)
+		}
 	}
 }
 

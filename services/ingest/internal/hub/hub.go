@@ -27,8 +27,8 @@ type Slot interface {
 	WorkerID() string
 	// Generation is the row's generation when this connection took the slot.
 	Generation() int64
-	// Supports reports whether this session satisfies a retry contract ("" always does).
-	Supports(contract string) bool
+	// Contracts lists the retry contracts this session satisfies (store.RetryContract).
+	Contracts() []string
 	// SendCommand returns when the frame was handed to the peer's socket, or with the reason it was not.
 	SendCommand(ctx context.Context, c Command) error
 	// Close ends the connection with a close code, soon; it never blocks.

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/z4jdev/z4j/pkg/bus"
+	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/redact"
+	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/services/ingest/internal/agentws"
+	"github.com/z4jdev/z4j/services/ingest/internal/commit"
+	"github.com/z4jdev/z4j/services/ingest/internal/dispatch"
+	"github.com/z4jdev/z4j/services/ingest/internal/hub"
+	"github.com/z4jdev/z4j/services/ingest/internal/notice"
+	"github.com/z4jdev/z4j/services/ingest/internal/watch"
+)
+
+// Config tunes the service. Zero values take the defaults of the protocol.
+type Config struct {
+	// Owner names this replica in leases and claims; empty mints a name that no earlier process had.
+	Owner string
+	// MaxFrameBytes bounds a frame (1 MiB), SlotCap the live sockets of one agent (0: unlimited).
+	MaxFrameBytes, SlotCap int
+	// IdleTimeout closes silent sockets (90 s), HandshakeTimeout those without a hello (10 s).
+	IdleTimeout, HandshakeTimeout time.Duration
+	// QueueEntries bounds the frames of one socket that wait for the database.
+	QueueEntries int
+	// Compression accepts permessage-deflate.
+	Compression bool
+	// Allow lists the networks agents may come from; empty allows all.
+	Allow []netip.Prefix
+	// RedactionKeys are further patterns of names whose values are never stored.
+	RedactionKeys []string
+	// Writers is how many ingest transactions run at a time on PostgreSQL (4); SQLite has one.
+	Writers int
+
+	// SlotLease, PollInterval, TimeoutSweep: see the packages below; zero is right outside tests.
+	SlotLease, PollInterval, TimeoutSweep time.Duration
+
+	// ShutdownTimeout bounds the end of the sockets when Run's context ends (8 s).
+	ShutdownTimeout time.Duration
+}
+
+// ConfigFrom takes the service's settings out of the product's.
+func ConfigFrom(c *config.Config) (Config, error) {
+	allow, err := httpx.ParsePrefixes(c.Hosts.AgentIPAllow)
+	if err != nil {
+		return Config{}, fmt.Errorf("Z4J_AGENT_IP_ALLOWLIST: %w", err)
+	}
+	return Config{
+		MaxFrameBytes: min(c.Agents.MaxFrameBytes, c.Agents.MaxFrameBytesCompat), SlotCap: c.Agents.ConcurrencyCap,
+		IdleTimeout: c.Agents.IdleTimeout.Duration(), QueueEntries: c.Agents.QueueSize, Allow: allow,
+		RedactionKeys: c.Agents.RedactionKeys, TimeoutSweep: c.Commands.TimeoutSweep.Duration(),
+	}, nil
+}
+
+// Deps are what the service needs from outside.
+type Deps struct {
+	Store  *store.Store
+	Bus    bus.Bus
+	Logger *slog.Logger
+	// Registry takes the metrics; nil keeps them unregistered.
+	Registry prometheus.Registerer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Master is Z4J_SECRET, Previous what it was before.
+	Master   []byte
+	Previous [][]byte
+}
+
+// Service is the ingest service: agents' sockets and long-poll, commands, sweeps.
+type Service struct {
+	cfg       Config
+	log       *slog.Logger
+	ws        *agentws.Server
+	committer *commit.Committer
+	dispatch  *dispatch.Dispatcher
+	watch     *watch.Watch
+	refusals  *notice.Refusals
+	handler   http.Handler
+}
+
+// New builds the service; Run must be called for it to work.
+func New(cfg Config, d Deps) (*Service, error) {
+	if len(d.Master) == 0 {
+		return nil, errors.New("ingest needs the master secret")
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Registry == nil {
+		d.Registry = prometheus.NewRegistry()
+	}
+	if cfg.Owner == "" {
+		host, _ := os.Hostname()
+		cfg.Owner = host + "-" + uuid.NewString()
+	}
+	if cfg.ShutdownTimeout <= 0 {
+		cfg.ShutdownTimeout = 8 * time.Second
+	}
+	engine, err := redact.New(redact.Config{ExtraKeys: cfg.RedactionKeys})
+	if err != nil {
+		return nil, fmt.Errorf("redaction: %w", err)
+	}
+	wsMetrics, err := agentws.NewMetrics(d.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	cmdMetrics, err := dispatch.NewMetrics(d.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	s := &Service{cfg: cfg, log: d.Logger}
+	slots := new(hub.Hub)
+	hints := notice.Hints{Bus: d.Bus, Logger: d.Logger}
+	s.refusals = notice.NewRefusals(d.Store, d.Logger, d.Now)
+	writers := 1
+	if d.Store.Engine() != "sqlite" {
+		writers = cfg.Writers
+		if writers <= 0 {
+			writers = 4
+		}
+	}
+	s.committer = commit.New(commit.Config{Writers: writers, QueueEntries: cfg.QueueEntries}, commit.Deps{
+		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints),
+	})
+	s.dispatch = dispatch.New(dispatch.Config{Owner: cfg.Owner, PollInterval: cfg.PollInterval, TimeoutInterval: cfg.TimeoutSweep}, dispatch.Deps{
+		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger,
+	})
+	s.watch = watch.New(watch.Config{Owner: cfg.Owner, Lease: cfg.SlotLease, BarredInterval: cfg.PollInterval}, watch.Deps{
+		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected,
+	})
+	s.ws = agentws.New(agentws.Config{
+		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, SlotCap: cfg.SlotCap, SlotLease: cfg.SlotLease,
+		HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout, Allow: cfg.Allow, Compression: cfg.Compression,
+	}, agentws.Deps{
+		Store: d.Store, Hub: slots, Committer: s.committer, Commands: s.dispatch, Hints: hints, Refusals: s.refusals,
+		Metrics: wsMetrics, Redact: engine, Logger: d.Logger, Now: d.Now, Master: d.Master, Previous: d.Previous,
+	})
+	r := chi.NewRouter()
+	r.Handle("/ws/agent", s.ws)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		httpx.WriteError(w, r, domain.Errorf(domain.CodeNotFound, "no such path here: %s", r.URL.Path))
+	})
+	s.handler = r
+	return s, nil
+}
+
+// committed tells the dashboards of each project whose tasks a commit changed, once.
+func committed(hints notice.Hints) func([]*store.IngestItem) {
+	return func(items []*store.IngestItem) {
+		var told []int64
+	next:
+		for _, it := range items {
+			if !it.Changed && it.Accepted == 0 && it.Heartbeat == nil {
+				continue
+			}
+			for _, id := range told {
+				if id == it.Agent.ProjectID {
+					continue next
+				}
+			}
+			told = append(told, it.Agent.ProjectID)
+			hints.TasksChanged(context.Background(), it.Agent.ProjectID)
+		}
+	}
+}
+
+// Handler serves the agents' routes: /ws/agent and /api/v1/agent/*.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Run works until ctx ends; then it closes the sockets, having committed and acked what they sent.
+func (s *Service) Run(ctx context.Context) error {
+	// The sockets end first, then what they depend on.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, gctx := errgroup.WithContext(inner)
+	for name, run := range map[string]func(context.Context) error{
+		"committer": s.committer.Run, "dispatch": s.dispatch.Run, "watch": s.watch.Run, "refusals": s.refusals.Run, "sockets": s.ws.Run,
+	} {
+		g.Go(func() error {
+			if err := run(gctx); err != nil {
+				return fmt.Errorf("ingest %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer stop()
+		select {
+		case <-ctx.Done():
+		case <-gctx.Done():
+		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+		defer cancel()
+		if err := s.ws.Shutdown(end); err != nil {
+			s.log.Warn("agent connections cut at the end of the time for shutting down", "err", err)
+		}
+		return nil
+	})
+	return g.Wait()
+}
