@@ -70,13 +70,13 @@ func revealed(v reflect.Value) string {
 		parts := make([]string, v.Len())
 		for i := range parts {
 			parts[i] = v.Index(i).String()
-			if s, ok := v.Index(i).Interface().(Secret); ok {
+			if s, ok := reflect.TypeAssert[Secret](v.Index(i)); ok {
 				parts[i] = s.Reveal()
 			}
 		}
 		return strings.Join(parts, ",")
 	}
-	if s, ok := v.Interface().(Secret); ok {
+	if s, ok := reflect.TypeAssert[Secret](v); ok {
 		return s.Reveal()
 	}
 	return show(v)

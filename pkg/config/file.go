@@ -148,8 +148,7 @@ func urlHasPassword(value string) bool {
 
 // errText returns the reason of a file error without the path, which the fault already names.
 func errText(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err.Error()
 	}
 	return err.Error()

@@ -160,8 +160,7 @@ func parse(home string, values, sources map[string]string, faults *[]Fault) *Con
 		cfg.given = map[string]string{}
 	}
 	err := env.ParseWithOptions(cfg, env.Options{Environment: values})
-	var all env.AggregateError
-	if errors.As(err, &all) {
+	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, one := range all.Errors {
 			*faults = append(*faults, parseFault(one, values, sources))
 		}

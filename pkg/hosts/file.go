@@ -90,8 +90,10 @@ func (f File) Add(hosts []string) (added, present []string, err error) {
 	if text == "" {
 		text = fileHeader
 	}
+	var out strings.Builder
+	out.WriteString(text)
 	if !strings.HasSuffix(text, "\n") {
-		text += "\n"
+		out.WriteByte('\n')
 	}
 	for _, name := range names {
 		if slices.Contains(entries, name) {
@@ -100,12 +102,12 @@ func (f File) Add(hosts []string) (added, present []string, err error) {
 		}
 		entries = append(entries, name)
 		added = append(added, name)
-		text += name + "\n"
+		out.WriteString(name + "\n")
 	}
 	if len(added) == 0 {
 		return nil, present, nil
 	}
-	return added, present, f.write(text)
+	return added, present, f.write(out.String())
 }
 
 // Remove deletes the lines of the hosts. Entries are compared in their normal form, or as they are

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -63,8 +64,8 @@ func (p *IPResolver) forwarded(lines []string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	client, found := netip.Addr{}, false
-	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := parseHop(strings.TrimSpace(hops[i]))
+	for _, hop := range slices.Backward(hops) {
+		addr, err := parseHop(strings.TrimSpace(hop))
 		if err != nil {
 			return netip.Addr{}, false
 		}

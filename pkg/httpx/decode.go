@@ -130,8 +130,7 @@ func checkSyntax(body []byte) error {
 	if err == nil {
 		return nil
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return Invalid("json_invalid", "JSON decode error: "+syntax.Error(), "body", syntax.Offset)
 	}
 	return Invalid("json_invalid", "JSON decode error", "body")

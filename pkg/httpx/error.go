@@ -204,8 +204,7 @@ func describe(err error) (status int, env Envelope, retryAfter int) {
 	if env.Detail == nil {
 		env.Detail = env.Message
 	}
-	var detailed *detailError
-	if errors.As(err, &detailed) {
+	if detailed, ok := errors.AsType[*detailError](err); ok {
 		env.Detail = detailed.detail
 	}
 	return status, env, retryAfter

@@ -195,3 +195,17 @@ func TestCORS(t *testing.T) {
 		t.Errorf("foreign origin allowed: %v", rec.Header())
 	}
 }
+
+func TestPanicAfterTheAnswerBeganCutsIt(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	h := Request(RequestOptions{})(Recover(logger)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("half"))
+		panic("boom")
+	})))
+	defer func() {
+		if got := recover(); got != any(http.ErrAbortHandler) {
+			t.Errorf("panic value %v, want http.ErrAbortHandler", got)
+		}
+	}()
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+}

@@ -178,22 +178,30 @@ func Recover(logger *slog.Logger) func(http.Handler) http.Handler {
 				rec = &recorder{ResponseWriter: w}
 			}
 			defer func() {
-				cause := recover()
-				if cause == nil {
-					return
-				}
-				if cause == http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is the panic value
-					panic(cause)
-				}
-				logger.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path,
-					"request_id", RequestID(r.Context()), "panic", cause, "stack", string(debug.Stack()))
-				if rec.status == 0 && !rec.hijacked {
-					WriteError(rec, r, errPanic)
+				if cause := recover(); cause != nil {
+					answerPanic(logger, rec, r, cause)
 				}
 			}()
 			next.ServeHTTP(rec, r)
 		})
 	}
+}
+
+// answerPanic logs a panic and answers 500; when an answer has begun already, it cuts the connection, so
+// that the client does not take half an answer for a whole one.
+func answerPanic(logger *slog.Logger, rec *recorder, r *http.Request, cause any) {
+	if cause != any(http.ErrAbortHandler) {
+		logger.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path,
+			"request_id", RequestID(r.Context()), "panic", cause, "stack", string(debug.Stack()))
+		if rec.hijacked {
+			return
+		}
+		if rec.status == 0 {
+			WriteError(rec, r, errPanic)
+			return
+		}
+	}
+	panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to cut an answer
 }
 
 // recorder remembers what was answered, and keeps Flush, Hijack and Unwrap working for streams and WebSockets.

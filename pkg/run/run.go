@@ -226,7 +226,9 @@ func Serve(srv *http.Server, ln net.Listener, drain time.Duration) Func {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = srv.Close()
 		}
-		<-ended
+		if served := <-ended; err == nil && !errors.Is(served, http.ErrServerClosed) {
+			err = served
+		}
 		if err != nil {
 			return fmt.Errorf("stop serving on %s: %w", ln.Addr(), err)
 		}

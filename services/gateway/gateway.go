@@ -9,10 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,8 +122,8 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 
 // chain wraps h so that the first middleware is the outermost.
 func chain(h http.Handler, middleware ...func(http.Handler) http.Handler) http.Handler {
-	for i := len(middleware) - 1; i >= 0; i-- {
-		h = middleware[i](h)
+	for _, wrap := range slices.Backward(middleware) {
+		h = wrap(h)
 	}
 	return h
 }
@@ -204,7 +206,7 @@ func (g *router) security(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(g.securityText))
+	_, _ = io.WriteString(w, g.securityText) //nolint:gosec // our own text, sent as text/plain
 }
 
 func readOnly(w http.ResponseWriter, r *http.Request) bool {

@@ -120,7 +120,7 @@ func (c *HostCheck) refuse(w http.ResponseWriter, r *http.Request, name string) 
 		text = fmt.Sprintf("rejected request - Host header '%s' is not in the allow-list. Persist it via `z4j allowed-hosts add %s` or restart with `z4j serve --allowed-host %s`. Current allow-list: %s",
 			name, name, name, c.Hosts)
 	}
-	c.Logger.InfoContext(r.Context(), text, "request_id", id)
+	c.Logger.InfoContext(r.Context(), text, "request_id", id) //nolint:sloglint // users know and search for this sentence, names included
 	if c.Verbose && isNear(httpx.ClientIP(r.Context())) && isNear(httpx.PeerIP(r)) {
 		answer.Details = &refusalDetails{RejectedHost: name, AllowedHosts: c.Hosts.Names()}
 		if name == "" {
