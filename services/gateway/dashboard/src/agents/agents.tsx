@@ -58,7 +58,15 @@ export function AgentsPage() {
       ) : (
         <Table
           label="Agents"
-          head={["State", "Name", "Engines", "Version", "Host", "Last seen", ""]}
+          head={[
+            { name: "State" },
+            { name: "Name" },
+            { name: "Engines", minor: true },
+            { name: "Version" },
+            { name: "Host", minor: true },
+            { name: "Last seen" },
+            { name: "Actions", align: "right" },
+          ]}
           rows={agents.data.map((agent) => ({
             key: agent.id,
             cells: [

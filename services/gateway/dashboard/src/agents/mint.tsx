@@ -127,13 +127,11 @@ function Connect({ slug, minted, tasksBefore }: { slug: string; minted: MintedAg
             Set these where your workers run. They are shown <strong>only now</strong>: z4j keeps just a
             fingerprint of the token.
           </p>
-          {/* biome-ignore lint/a11y/noStaticElementInteractions: notices a copy made inside, by button or by hand */}
           <div
             onCopy={() => setCopied(true)}
             onClickCapture={(event) => {
               if ((event.target as HTMLElement).closest("button")) setCopied(true);
             }}
-            onKeyDown={() => undefined}
             className="space-y-2"
           >
             <CodeBlock text={env} label="environment variables" />

@@ -38,30 +38,40 @@ const listOf = (agents: Agent[]) =>
     .map((agent) => `${agent.name} (${agent.agent_version ?? "no version"})`)
     .join(", ") + (agents.length > 3 ? ` and ${agents.length - 3} more` : "");
 
-export function SkewBanner({ slug }: { slug: string }) {
+/** SkewBanner says which agents are of another version than the brain, and which side to upgrade. */
+export function SkewBanner({ slug, linked = false }: { slug: string; linked?: boolean }) {
   const agents = useQuery(queries.agents(slug));
   if (!agents.data) return null;
   const { outdated, newer, incompatible } = findSkew(agents.data);
-  if (outdated.length + newer.length + incompatible.length === 0) return null;
+  const lines: [string, string][] = [];
+  if (incompatible.length > 0) {
+    lines.push([
+      "Another major version",
+      `${listOf(incompatible)}. Some things may not work: bring both to the same.`,
+    ]);
+  }
+  if (outdated.length > 0) {
+    lines.push([
+      "Agent older than the brain",
+      `${listOf(outdated)}. It still works; upgrade its z4j packages.`,
+    ]);
+  }
+  if (newer.length > 0) lines.push(["Agent newer than the brain", `${listOf(newer)}. Upgrade the brain.`]);
+  if (lines.length === 0) return null;
   return (
-    <Notice tone="warn" title="Agents and brain have different versions">
-      {incompatible.length > 0 && (
-        <p>
-          Another major version, some things may not work: {listOf(incompatible)}. Bring both to the same.
-        </p>
-      )}
-      {outdated.length > 0 && (
-        <p>
-          Older than this brain, still served: {listOf(outdated)}. Upgrade the z4j packages in that
-          application.
-        </p>
-      )}
-      {newer.length > 0 && <p>Newer than this brain: {listOf(newer)}. Upgrade the brain.</p>}
-      <p>
-        <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
-          See all agents
-        </Link>
-      </p>
+    <Notice tone="warn">
+      <div data-testid="version-skew">
+        {lines.map(([title, text]) => (
+          <p key={title}>
+            <strong>{title}:</strong> {text}
+          </p>
+        ))}
+        {linked && (
+          <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
+            See all agents
+          </Link>
+        )}
+      </div>
     </Notice>
   );
 }

@@ -106,7 +106,10 @@ function NoSuchProject({ slug }: { slug: string }) {
 
 function Rail({ project, projects }: { project: Project | undefined; projects: Project[] }) {
   return (
-    <div className="hidden w-14 shrink-0 flex-col border-line border-r bg-panel md:flex xl:w-52">
+    <aside
+      aria-label="Navigation"
+      className="hidden w-14 shrink-0 flex-col border-line border-r bg-panel md:flex xl:w-52"
+    >
       <div className="flex h-12 items-center gap-2 border-line border-b px-3.5 max-xl:justify-center">
         <Link to="/" aria-label="z4j, start page" className="flex items-center gap-2 rounded-md">
           <LogoMark />
@@ -132,7 +135,7 @@ function Rail({ project, projects }: { project: Project | undefined; projects: P
           ))}
         </nav>
       )}
-    </div>
+    </aside>
   );
 }
 
@@ -148,7 +151,7 @@ function BottomBar({ project }: { project: Project | undefined }) {
           key={to}
           to={to}
           params={{ slug: project.slug }}
-          className="flex min-h-14 flex-1 flex-col items-center justify-center gap-0.5 text-xs text-soft aria-[current=page]:font-semibold aria-[current=page]:text-accent"
+          className="flex min-h-14 min-w-0 flex-1 flex-col items-center justify-center gap-0.5 whitespace-nowrap text-[0.75rem] text-soft aria-[current=page]:text-accent aria-[current=page]:underline"
         >
           <Icon className="size-5" />
           {label}
@@ -204,7 +207,7 @@ function TopBar({ project }: { project: Project | undefined }) {
         <ProjectSwitcherPhone project={project} projects={projects.data ?? []} />
       </div>
       <nav aria-label="Breadcrumb" className="min-w-0 flex-1">
-        <ol className="flex items-center gap-1.5 text-soft [&>li+li]:before:mr-1.5 [&>li+li]:before:content-['/']">
+        <ol className="flex items-center gap-1.5 text-soft [&>li+li]:before:mr-1.5 [&>li+li]:before:content-['/'] max-md:[&>li:nth-child(2)]:before:hidden">
           {project && (
             <li className="truncate max-md:sr-only">
               <Link to="/projects/$slug/tasks" params={{ slug: project.slug }} className="hover:text-ink">

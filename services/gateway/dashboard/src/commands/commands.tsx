@@ -65,7 +65,15 @@ export function CommandsPage() {
       ) : (
         <Table
           label="Commands"
-          head={["Status", "Action", "Target", "Agent", "Took", "Issued", ""]}
+          head={[
+            { name: "Status" },
+            { name: "Action" },
+            { name: "Target" },
+            { name: "Agent", minor: true },
+            { name: "Took", minor: true, align: "right" },
+            { name: "Issued" },
+            { name: "Actions", align: "right" },
+          ]}
           rows={shown.map((command) => ({
             key: command.id,
             cells: [

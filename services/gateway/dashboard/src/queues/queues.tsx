@@ -64,7 +64,15 @@ export function QueuesPage() {
       ) : (
         <Table
           label="Queues"
-          head={["Queue", "Engine", "Waiting", "Consumers", "Broker", "Last seen", ""]}
+          head={[
+            { name: "Queue" },
+            { name: "Engine", minor: true },
+            { name: "Waiting", align: "right" },
+            { name: "Consumers", align: "right" },
+            { name: "Broker", minor: true },
+            { name: "Last seen", minor: true },
+            { name: "Actions", align: "right" },
+          ]}
           rows={queues.data.map((queue) => {
             const depth = depthOf(queue);
             const can = allowed(agents.data, queue.engine, "purge_queue", role, "admin");

@@ -24,7 +24,7 @@ export function FilterBar({ slug, filters }: { slug: string; filters: TaskFilter
 
   return (
     <search className="flex flex-wrap items-center gap-2 px-3 py-2 md:px-4">
-      <div className="relative min-w-40 flex-1 basis-60">
+      <div className="relative min-w-40 flex-1 basis-60 max-sm:basis-full">
         <SearchIcon className="pointer-events-none absolute top-1/2 left-2.5 size-4 -translate-y-1/2 text-soft" />
         <TextFilter
           label="Search name, queue, worker or id"
@@ -39,7 +39,7 @@ export function FilterBar({ slug, filters }: { slug: string; filters: TaskFilter
       </div>
       <select
         aria-label="Queue"
-        className={`${inputClass} !w-auto max-w-44 flex-none`}
+        className={`${inputClass} !w-auto max-w-44 flex-none max-sm:flex-1`}
         value={filters.queue ?? ""}
         onChange={(event) => set({ queue: event.target.value || undefined })}
       >
@@ -50,7 +50,7 @@ export function FilterBar({ slug, filters }: { slug: string; filters: TaskFilter
       </select>
       <select
         aria-label="Time range"
-        className={`${inputClass} !w-auto flex-none`}
+        className={`${inputClass} !w-auto flex-none max-sm:flex-1`}
         value={window}
         onChange={(event) =>
           set({

@@ -66,7 +66,7 @@ export function TaskPage() {
 
       {!isTerminal(data.state) && data.state !== "started" && <SilentWorkerHint slug={slug} />}
 
-      <div className="grid gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(18rem,1fr)]">
+      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(18rem,1fr)]">
         <div className="min-w-0 space-y-4">
           <Panel title="What happened">
             {events.error && !events.data ? (

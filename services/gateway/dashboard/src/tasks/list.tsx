@@ -35,7 +35,7 @@ function useWide(): boolean {
 }
 
 const columns =
-  "md:grid md:grid-cols-[6.5rem_minmax(12rem,3fr)_minmax(5rem,1fr)_5.5rem_5.5rem_3rem_4.5rem] lg:grid-cols-[6.5rem_minmax(14rem,3fr)_minmax(6rem,0.8fr)_minmax(8rem,1.2fr)_5.5rem_5.5rem_3rem_5rem]";
+  "md:grid md:grid-cols-[6.5rem_minmax(12rem,3fr)_minmax(5rem,1fr)_5.5rem_5.5rem_4rem_4rem] lg:grid-cols-[6.5rem_minmax(14rem,3fr)_minmax(6rem,0.8fr)_minmax(8rem,1.2fr)_5.5rem_5.5rem_4rem_4.5rem]";
 
 /** How long the pointer has to rest before rows may move under it. */
 const restAfter = 2000;
@@ -130,7 +130,7 @@ export function TasksPage() {
         <StateFacets slug={slug} filters={filters} />
       </div>
       <div className="max-h-[45%] shrink-0 space-y-2 overflow-y-auto px-3 empty:hidden md:px-4 [&>*]:my-2">
-        <SkewBanner slug={slug} />
+        <SkewBanner slug={slug} linked />
         <SilentWorkerHint slug={slug} />
         {error !== null && list !== null && (
           <ErrorNote

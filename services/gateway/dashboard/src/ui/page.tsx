@@ -36,8 +36,15 @@ export interface Row {
   detail?: ReactNode;
 }
 
-/** Table becomes a list of cards on a phone: each cell is then labelled with its column. */
-export function Table({ label, head, rows }: { label: string; head: string[]; rows: Row[] }) {
+/** A column; a minor one is left out on a phone, an actions column has no visible name. */
+export interface Column {
+  name: string;
+  minor?: boolean;
+  align?: "right";
+}
+
+/** Table becomes a list of cards on a phone, each with the columns that matter. */
+export function Table({ label, head, rows }: { label: string; head: Column[]; rows: Row[] }) {
   return (
     <div
       className="overflow-x-auto rounded-md border border-line bg-panel"
@@ -48,9 +55,13 @@ export function Table({ label, head, rows }: { label: string; head: string[]; ro
       <table className="w-full border-collapse text-left max-md:block">
         <thead className="max-md:hidden">
           <tr className="bg-raised text-xs text-soft">
-            {head.map((name, i) => (
-              <th key={name || i} scope="col" className="h-8 px-3 font-semibold whitespace-nowrap">
-                {name || <span className="sr-only">Actions</span>}
+            {head.map((column) => (
+              <th
+                key={column.name}
+                scope="col"
+                className={`h-8 px-3 font-semibold whitespace-nowrap ${column.align === "right" ? "text-right" : ""}`}
+              >
+                {column.name === "Actions" ? <span className="sr-only">Actions</span> : column.name}
               </th>
             ))}
           </tr>
@@ -65,18 +76,19 @@ export function Table({ label, head, rows }: { label: string; head: string[]; ro
   );
 }
 
-function TableRow({ head, row }: { head: string[]; row: Row }) {
+function TableRow({ head, row }: { head: Column[]; row: Row }) {
   return (
     <>
       <tr className="border-line border-t max-md:block max-md:px-3 max-md:py-2 max-md:first:border-t-0">
-        {row.cells.map((cell, i) => (
+        {head.map((column, i) => (
           <td
-            // biome-ignore lint/suspicious/noArrayIndexKey: cells are the columns, in their order
-            key={i}
-            className="h-10 px-3 align-middle max-md:flex max-md:h-auto max-md:min-h-7 max-md:items-center max-md:gap-3 max-md:px-0 max-md:py-0.5"
+            key={column.name}
+            className={`h-10 px-3 align-middle max-md:h-auto max-md:min-h-7 max-md:items-center max-md:gap-3 max-md:px-0 max-md:py-0.5 ${column.minor ? "max-md:hidden" : "max-md:flex"} ${column.align === "right" ? "md:text-right" : ""}`}
           >
-            {head[i] && <span className="w-24 shrink-0 text-xs text-soft md:hidden">{head[i]}</span>}
-            <div className="min-w-0">{cell}</div>
+            {column.name !== "Actions" && (
+              <span className="w-24 shrink-0 text-xs text-soft md:hidden">{column.name}</span>
+            )}
+            <div className={column.name === "Actions" ? "-mx-3" : "min-w-0"}>{row.cells[i]}</div>
           </td>
         ))}
       </tr>

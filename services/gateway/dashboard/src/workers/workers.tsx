@@ -31,16 +31,16 @@ export function WorkersPage() {
         <Table
           label="Workers"
           head={[
-            "State",
-            "Worker",
-            "Engine",
-            "Active",
-            "Succeeded",
-            "Failed",
-            "Retried",
-            "Queues",
-            "Load",
-            "Heartbeat",
+            { name: "State" },
+            { name: "Worker" },
+            { name: "Engine", minor: true },
+            { name: "Active" },
+            { name: "Succeeded", minor: true, align: "right" },
+            { name: "Failed", align: "right" },
+            { name: "Retried", minor: true, align: "right" },
+            { name: "Queues", minor: true },
+            { name: "Load", minor: true, align: "right" },
+            { name: "Heartbeat" },
           ]}
           rows={workers.data.map((worker) => ({
             key: worker.id,
