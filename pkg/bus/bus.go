@@ -85,9 +85,6 @@ func AgentRevoked(agentID int64) Topic { return agentTopic(agentID, "revoked") }
 // UserSessions announces that sessions of a user ended: its push sockets are to be closed.
 func UserSessions(userID uuid.UUID) Topic { return Topic{"user." + userID.String() + ".sessions"} }
 
-// AuditOutbox announces records waiting for the audit chain.
-func AuditOutbox() Topic { return Topic{"audit.outbox"} }
-
 func projectTopic(id int64, kind string) Topic {
 	return Topic{"project." + strconv.FormatInt(id, 10) + "." + kind}
 }

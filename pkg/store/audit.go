@@ -206,6 +206,15 @@ func (s *Store) AuditBacklog(ctx context.Context, limit int64) (waiting, setAsid
 	return waiting, setAside, oldest, nil
 }
 
+// AuditHasWork reports, without taking the writer, whether records wait or a minute of refusals has closed.
+func (s *Store) AuditHasWork(ctx context.Context, closedBefore time.Time) (bool, error) {
+	work, err := s.q.AuditHasWork(ctx, s.eng.read(), db.AuditHasWorkParams{Before: closedBefore})
+	if err != nil {
+		return false, fmt.Errorf("look for audit work: %w", s.err(err))
+	}
+	return work, nil
+}
+
 // AddAuditRefusals adds counted refusals to their minutes, in one transaction.
 func (s *Store) AddAuditRefusals(ctx context.Context, refusals []AuditRefusal) error {
 	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
@@ -329,4 +338,73 @@ func (s *Store) MissingAuditTriggers(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("look for audit triggers: %w", s.err(err))
 	}
 	return missing, nil
+}
+
+// metaAuditStarted marks a database whose chain was begun, so that a chain whose tables were emptied is not
+// silently begun again.
+const metaAuditStarted = "audit_chain_started"
+
+// MarkAuditStarted notes that the chain was begun.
+func (tx *Tx) MarkAuditStarted(ctx context.Context) error {
+	err := tx.s.q.SetMetaIfAbsent(ctx, tx.db, db.SetMetaIfAbsentParams{Key: metaAuditStarted, Value: tx.s.Now().Format(time.RFC3339Nano)})
+	if err != nil {
+		return fmt.Errorf("mark the audit chain as started: %w", tx.s.err(err))
+	}
+	return nil
+}
+
+// AuditStarted reports whether the chain was ever begun in this database.
+func (tx *Tx) AuditStarted(ctx context.Context) (bool, error) { return tx.s.auditStarted(ctx, tx.db) }
+
+// AuditStarted reports whether the chain was ever begun in this database.
+func (s *Store) AuditStarted(ctx context.Context) (bool, error) {
+	return s.auditStarted(ctx, s.eng.read())
+}
+
+func (s *Store) auditStarted(ctx context.Context, h db.DBTX) (bool, error) {
+	_, err := s.q.MetaValue(ctx, h, db.MetaValueParams{Key: metaAuditStarted})
+	if err = s.err(err); errors.Is(err, domain.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the audit chain: %w", err)
+	}
+	return true, nil
+}
+
+// AuditHealth is what the audit service last found out about the chain, for the health page of other services.
+type AuditHealth struct {
+	// Damaged is true while the chain cannot be continued or its last verification found something.
+	Damaged bool      `json:"damaged"`
+	Message string    `json:"message,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+const metaAuditHealth = "audit_health"
+
+// AuditHealth returns the audit service's last word; the zero value when it has not spoken yet.
+func (s *Store) AuditHealth(ctx context.Context) (AuditHealth, error) {
+	text, err := s.q.MetaValue(ctx, s.eng.read(), db.MetaValueParams{Key: metaAuditHealth})
+	if err = s.err(err); errors.Is(err, domain.ErrNotFound) {
+		return AuditHealth{}, nil
+	}
+	var h AuditHealth
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &h)
+	}
+	if err != nil {
+		return AuditHealth{}, fmt.Errorf("read audit health: %w", err)
+	}
+	return h, nil
+}
+
+// SetAuditHealth is called by the audit service.
+func (s *Store) SetAuditHealth(ctx context.Context, h AuditHealth) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		return s.err(s.q.SetMeta(ctx, tx.db, db.SetMetaParams{Key: metaAuditHealth, Value: string(text)}))
+	})
 }

@@ -81,3 +81,6 @@ SELECT CAST((SELECT count(*) FROM audit_log) AS bigint) AS row_count,
        CAST(COALESCE((SELECT min(seq) FROM audit_log), 0) AS bigint) AS min_seq,
        CAST(COALESCE((SELECT state_mac FROM audit_state), '') AS text) AS state_mac,
        CAST((SELECT count(*) FROM audit_state) AS bigint) AS states;
+
+-- name: AuditHasWork :one
+SELECT CAST(EXISTS (SELECT 1 FROM audit_outbox) OR EXISTS (SELECT 1 FROM audit_refusals WHERE minute < @before) AS boolean) AS work;

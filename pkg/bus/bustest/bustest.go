@@ -142,7 +142,7 @@ func topics(t *testing.T, open OpenFunc) {
 	user := uuid.MustParse("11111111-2222-3333-4444-555555555555")
 	all := []bus.Topic{
 		bus.ProjectTasks(1), bus.ProjectCommands(1), bus.ProjectAgents(1), bus.ProjectArchived(1), bus.AgentCommands(1),
-		bus.AgentRevoked(1), bus.UserSessions(user), bus.AuditOutbox(),
+		bus.AgentRevoked(1), bus.UserSessions(user),
 	}
 	everything := subscribe(t, b, all...)
 	for i, topic := range all {

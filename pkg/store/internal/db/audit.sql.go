@@ -40,6 +40,21 @@ func (q *Queries) AddAuditRefusals(ctx context.Context, db DBTX, arg AddAuditRef
 	return err
 }
 
+const auditHasWork = `-- name: AuditHasWork :one
+SELECT CAST(EXISTS (SELECT 1 FROM audit_outbox) OR EXISTS (SELECT 1 FROM audit_refusals WHERE minute < $1) AS boolean) AS work
+`
+
+type AuditHasWorkParams struct {
+	Before time.Time
+}
+
+func (q *Queries) AuditHasWork(ctx context.Context, db DBTX, arg AuditHasWorkParams) (bool, error) {
+	row := db.QueryRow(ctx, auditHasWork, arg.Before)
+	var work bool
+	err := row.Scan(&work)
+	return work, err
+}
+
 const auditRowByID = `-- name: AuditRowByID :one
 SELECT seq, id, project_id, user_id, api_key_id, action, target_type, target_id, result, outcome, event_id, metadata, source_ip, user_agent, occurred_at, hmac_version, hmac_key_id, chain_generation, prev_row_hmac, row_hmac FROM audit_log WHERE id = $1
 `
