@@ -56,7 +56,6 @@ func Valid(json []byte) error {
 type span struct{ start, end int }
 
 func (s span) of(b []byte) []byte { return b[s.start:s.end] }
-func (s span) present() bool      { return s.end > s.start }
 
 // member is one object member already written to the output.
 type member struct {

@@ -11,11 +11,11 @@ import (
 type Class uint8
 
 const (
-	// ClassSignature: wrong or missing signature, or refused by the replay guard. Close 4403.
+	// ClassSignature is a wrong or missing signature, or refused by the replay guard. Close 4403.
 	ClassSignature Class = iota + 1
-	// ClassProtocol: not JSON, not an object, unknown type, payload or members of the wrong kind. Close 1011.
+	// ClassProtocol is a frame that is not JSON, not an object, unknown type, payload or members of the wrong kind. Close 1011.
 	ClassProtocol
-	// ClassVersion: the envelope's v is an integer other than 2. Close 1011 (4400 before the handshake).
+	// ClassVersion is an envelope whose v is an integer other than 2. Close 1011 (4400 before the handshake).
 	ClassVersion
 )
 

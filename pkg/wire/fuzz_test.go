@@ -242,8 +242,7 @@ func FuzzCanonical(f *testing.F) {
 			t.Fatalf("%q: %v, reference %v", raw, err, slowErr)
 		}
 		if err != nil {
-			var werr *wire.Error
-			if !errors.As(err, &werr) {
+			if _, ok := errors.AsType[*wire.Error](err); !ok {
 				t.Fatalf("untyped error %v", err)
 			}
 			return

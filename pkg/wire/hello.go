@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -36,22 +37,12 @@ type Hello struct {
 
 // HasFeature reports whether the agent announced a runtime feature.
 func (h *Hello) HasFeature(name string) bool {
-	for _, f := range h.RuntimeFeatures {
-		if f == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.RuntimeFeatures, name)
 }
 
 // Has reports whether an adapter announced a capability.
 func (h *Hello) Has(adapter, capability string) bool {
-	for _, c := range h.Capabilities[adapter] {
-		if c == capability {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.Capabilities[adapter], capability)
 }
 
 // ParseHello reads and validates the first frame strictly; the [*Error] names the member at fault. Whatever

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 )
@@ -119,10 +120,8 @@ func appendFloat(dst []byte, f float64) []byte {
 	if abs >= 1e-4 && abs < 1e16 {
 		start := len(dst)
 		dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-		for _, c := range dst[start:] {
-			if c == '.' {
-				return dst
-			}
+		if bytes.IndexByte(dst[start:], '.') >= 0 {
+			return dst
 		}
 		return append(dst, '.', '0')
 	}

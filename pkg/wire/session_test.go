@@ -370,12 +370,12 @@ func TestEventsAreLenient(t *testing.T) {
 	}
 	b := dec.Events([]byte(`{"events":[1,null,"x",[],{},{"kind":"task.sent"},{"engine":"rq","kind":"k","id":5,"task_id":null,"occurred_at":"soon","data":[]},` +
 		`{"\u0065ngine":"rq","kind":"a","kind":"b","occurred_at":"2026-11-23T12:00:00"}]}`))
-	usable := ""
+	var usable strings.Builder
 	for _, e := range b.Events {
-		usable += fmt.Sprint(e.Usable(), " ")
+		fmt.Fprint(&usable, e.Usable(), " ")
 	}
-	if usable != "false false false false false false true true " {
-		t.Errorf("usable: %s", usable)
+	if usable.String() != "false false false false false false true true " {
+		t.Errorf("usable: %s", usable.String())
 	}
 	if e := b.Events[6]; e.ID != "" || e.TaskID != "" || !e.OccurredAt.IsZero() || e.Data != nil {
 		t.Errorf("%+v", e)

@@ -62,10 +62,7 @@ func parseOffset(b []byte) (offset time.Duration, aware, ok bool) {
 	if b[0] != '+' && b[0] != '-' {
 		return 0, false, false
 	}
-	sign := time.Duration(1)
-	if b[0] == '-' {
-		sign = -1
-	}
+	west := b[0] == '-'
 	b = b[1:]
 	var parts [3]int
 	n := 0
@@ -84,7 +81,10 @@ func parseOffset(b []byte) (offset time.Duration, aware, ok bool) {
 		return 0, false, false
 	}
 	offset = time.Duration(parts[0])*time.Hour + time.Duration(parts[1])*time.Minute + time.Duration(parts[2])*time.Second
-	return sign * offset, true, true
+	if west {
+		offset = -offset
+	}
+	return offset, true, true
 }
 
 // digits reads n decimal digits at b[at:].
