@@ -4,7 +4,6 @@ package audit_test
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -34,7 +33,7 @@ func TestDrainUntilKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	svc := service(t, s, audit.Config{Batch: 3})
-	fmt.Println("draining") // the parent waits for it
+	_, _ = os.Stdout.WriteString("draining\n") // the parent waits for it
 	for {
 		if err := svc.Drain(t.Context()); err != nil {
 			t.Log(err)

@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func EachURL(t *testing.T, fn func(t *testing.T, s *store.Store, url string), op
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var url string
-			s := open(t, append(opts[:len(opts):len(opts)], func(o *store.Options) { url = o.URL })...)
+			s := open(t, append(slices.Clip(opts), func(o *store.Options) { url = o.URL })...)
 			fn(t, s, url)
 		})
 	}

@@ -20,16 +20,14 @@ const (
 	vectorState  = "d1d871f18d31aed9d1ea5c82ca5b2be840f5c246d2ac0242322043654903f647"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func vector() store.AuditRow {
 	return store.AuditRow{
 		ID: uuid.MustParse("11111111-2222-4333-8444-555555555555"), Action: "project.created", TargetType: "project",
-		Result: "success", Outcome: ptr("allow"), UserID: ptr(uuid.MustParse("AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee")),
-		SourceIP: ptr("2001:db8::1"), UserAgent: ptr("Mözilla/5 \"x\" \u2028\x01\U0001F600"),
+		Result: "success", Outcome: new("allow"), UserID: new(uuid.MustParse("AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee")),
+		SourceIP: new("2001:db8::1"), UserAgent: new("Mözilla/5 \"x\" \u2028\x01\U0001F600"),
 		Metadata:        `{"b":1.5, "a":[1,true,null,1e16,0.1,-0.0,1e-7],"é":{"z":"","y":12345678901234567890}}`,
 		OccurredAt:      time.Date(2026, 2, 3, 5, 5, 6, 7000, time.FixedZone("", 3600)),
-		ChainGeneration: uuid.MustParse("99999999-8888-4777-8666-555555555555"), PrevRowHMAC: ptr(strings.Repeat("ab", 32)),
+		ChainGeneration: uuid.MustParse("99999999-8888-4777-8666-555555555555"), PrevRowHMAC: new(strings.Repeat("ab", 32)),
 	}
 }
 
@@ -51,7 +49,7 @@ func TestVectors(t *testing.T) {
 	}
 	st := store.AuditState{
 		Generation: row.ChainGeneration, InstallationID: uuid.MustParse("12121212-3434-4565-8787-909090909090"),
-		HeadRowHMAC: ptr(strings.Repeat("cd", 32)), HeadHMACKeyID: ptr(vectorKeyID), HeadOccurredAt: &row.OccurredAt,
+		HeadRowHMAC: new(strings.Repeat("cd", 32)), HeadHMACKeyID: new(vectorKeyID), HeadOccurredAt: &row.OccurredAt,
 		HeadID: &row.ID, ActiveRowCount: 7,
 	}
 	if err := keys.Current().signState(&st, map[string]int64{vectorKeyID: 7}); err != nil {
@@ -73,11 +71,11 @@ func TestRowCoversEverything(t *testing.T) {
 	}
 	changes := map[string]func(*store.AuditRow){
 		"id": func(r *store.AuditRow) { r.ID = uuid.New() }, "action": func(r *store.AuditRow) { r.Action = "x" },
-		"target_type": func(r *store.AuditRow) { r.TargetType = "x" }, "target_id": func(r *store.AuditRow) { r.TargetID = ptr("") },
+		"target_type": func(r *store.AuditRow) { r.TargetType = "x" }, "target_id": func(r *store.AuditRow) { r.TargetID = new("") },
 		"result": func(r *store.AuditRow) { r.Result = "failed" }, "outcome": func(r *store.AuditRow) { r.Outcome = nil },
-		"event_id": func(r *store.AuditRow) { r.EventID = ptr(uuid.Nil) }, "user_id": func(r *store.AuditRow) { r.UserID = nil },
+		"event_id": func(r *store.AuditRow) { r.EventID = new(uuid.Nil) }, "user_id": func(r *store.AuditRow) { r.UserID = nil },
 		"api_key_id": func(r *store.AuditRow) { r.ApiKeyID = r.UserID }, "project_id": func(r *store.AuditRow) { r.ProjectID = r.UserID },
-		"source_ip": func(r *store.AuditRow) { r.SourceIP = ptr("2001:db8::2") }, "user_agent": func(r *store.AuditRow) { r.UserAgent = nil },
+		"source_ip": func(r *store.AuditRow) { r.SourceIP = new("2001:db8::2") }, "user_agent": func(r *store.AuditRow) { r.UserAgent = nil },
 		"metadata":    func(r *store.AuditRow) { r.Metadata = `{}` },
 		"bad json":    func(r *store.AuditRow) { r.Metadata = `{` },
 		"occurred_at": func(r *store.AuditRow) { r.OccurredAt = r.OccurredAt.Add(time.Microsecond) },
@@ -108,12 +106,12 @@ func TestStateRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := store.AuditState{
-		Generation: uuid.New(), InstallationID: uuid.New(), HeadRowHMAC: ptr("h"), HeadHMACKeyID: ptr("k"),
-		HeadOccurredAt: ptr(time.Unix(1, 0)), HeadID: ptr(uuid.New()), ActiveRowCount: 2,
+		Generation: uuid.New(), InstallationID: uuid.New(), HeadRowHMAC: new("h"), HeadHMACKeyID: new("k"),
+		HeadOccurredAt: new(time.Unix(1, 0)), HeadID: new(uuid.New()), ActiveRowCount: 2,
 	}
 	for name, change := range map[string]func(*store.AuditState, map[string]int64){
 		"half a head":     func(st *store.AuditState, _ map[string]int64) { st.HeadID = nil },
-		"half a boundary": func(st *store.AuditState, _ map[string]int64) { st.PruneRowHMAC = ptr("p") },
+		"half a boundary": func(st *store.AuditState, _ map[string]int64) { st.PruneRowHMAC = new("p") },
 		"sum":             func(st *store.AuditState, _ map[string]int64) { st.ActiveRowCount = 3 },
 		"zero count":      func(_ *store.AuditState, c map[string]int64) { c["z"] = 0 },
 		"rows without head": func(st *store.AuditState, _ map[string]int64) {

@@ -108,8 +108,7 @@ func Verify(ctx context.Context, s *store.Store, keys *Keys, o VerifyOptions) (R
 		v.report.KnownHead = HeadInvalid
 	}
 	err := v.run(ctx)
-	var d *DamageError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*DamageError](err); ok {
 		v.report.Refused, err = d.Message, nil
 		if v.known != nil {
 			v.report.KnownHead = HeadUnprovable
