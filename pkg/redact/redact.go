@@ -96,7 +96,7 @@ func (e *Engine) JSON(dst, raw []byte) (out []byte, changed bool) {
 	w := walker{e: e, src: raw, out: dst}
 	defer w.release()
 	i := wire.SkipSpace(raw, 0)
-	end := w.value(i, 0, false)
+	end := w.value(i, 0, place{})
 	if end < 0 || wire.SkipSpace(raw, end) != len(raw) {
 		return append(dst, markerJSON...), true
 	}
@@ -109,7 +109,7 @@ func (e *Engine) JSON(dst, raw []byte) (out []byte, changed bool) {
 // String redacts one text by the value rules: hidden as a whole, cut, or with NUL characters replaced.
 func (e *Engine) String(s string) (string, bool) {
 	b := []byte(s)
-	if e.secretValue(b) {
+	if e.secretValue(b, false) {
 		return Marker, true
 	}
 	fixed, changed := e.fit(nil, b)
@@ -160,9 +160,17 @@ func (w *walker) replace(from, to int, with []byte) {
 	w.flushed, w.changed = to, true
 }
 
-// value handles the value at src[i] and returns the index behind it, -1 on malformed input. hide means an
-// enclosing key matched.
-func (w *walker) value(i, depth int, hide bool) int {
+// place is what the surroundings say about a value.
+type place struct {
+	hide   bool // an enclosing key matched
+	events bool // the list of a batch of events
+	event  bool // an event in that list
+	data   bool // an event's data
+	name   bool // the name of a worker, which may look like an e-mail address
+}
+
+// value handles the value at src[i] and returns the index behind it, -1 on malformed input.
+func (w *walker) value(i, depth int, p place) int {
 	src := w.src
 	if i >= len(src) {
 		return -1
@@ -176,37 +184,37 @@ func (w *walker) value(i, depth int, hide bool) int {
 	}
 	switch src[i] {
 	case '{':
-		return w.object(i, depth, hide)
+		return w.object(i, depth, p)
 	case '[':
-		return w.array(i, depth, hide)
+		return w.array(i, depth, place{hide: p.hide, event: p.events})
 	case '"':
-		end := wire.SkipString(src, i)
+		end, plain := stringEnd(src, i)
 		if end < 0 {
 			return -1
 		}
-		if hide {
+		if p.hide {
 			w.replace(i, end, []byte(markerJSON))
 		} else {
-			w.text(i, end)
+			w.text(i, end, plain, p.name)
 		}
 		return end
 	default:
 		end := wire.SkipValue(src, i)
-		if end >= 0 && hide {
+		if end >= 0 && p.hide {
 			w.replace(i, end, []byte(markerJSON))
 		}
 		return end
 	}
 }
 
-func (w *walker) array(i, depth int, hide bool) int {
+func (w *walker) array(i, depth int, each place) int {
 	src := w.src
 	i = wire.SkipSpace(src, i+1)
 	if i < len(src) && src[i] == ']' {
 		return i + 1
 	}
 	for {
-		if i = w.value(i, depth+1, hide); i < 0 {
+		if i = w.value(i, depth+1, each); i < 0 {
 			return -1
 		}
 		if i = wire.SkipSpace(src, i); i >= len(src) {
@@ -223,8 +231,10 @@ func (w *walker) array(i, depth int, hide bool) int {
 	}
 }
 
-func (w *walker) object(i, depth int, hide bool) int {
+func (w *walker) object(i, depth int, p place) int {
 	src := w.src
+	// The document may be a batch's payload, an event or an event's data.
+	root := depth == 0
 	i = wire.SkipSpace(src, i+1)
 	if i < len(src) && src[i] == '}' {
 		return i + 1
@@ -233,13 +243,19 @@ func (w *walker) object(i, depth int, hide bool) int {
 		if i >= len(src) || src[i] != '"' {
 			return -1
 		}
-		end := wire.SkipString(src, i)
+		end, plain := stringEnd(src, i)
 		if end < 0 {
 			return -1
 		}
 		// The key is judged as it was sent, then treated like any other string.
-		below := hide || w.e.secretKey(w.decode(i, end))
-		w.text(i, end)
+		key := w.decode(i, end, plain)
+		below := place{
+			hide:   p.hide || w.e.secretKey(key),
+			events: root && string(key) == "events",
+			data:   (root || p.event) && string(key) == "data",
+			name:   (root || p.data) && string(key) == "worker",
+		}
+		w.text(i, end, plain, false)
 		if i = wire.SkipSpace(src, end); i >= len(src) || src[i] != ':' {
 			return -1
 		}
@@ -260,10 +276,24 @@ func (w *walker) object(i, depth int, hide bool) int {
 	}
 }
 
+// stringEnd returns the index behind the string whose opening quote is b[i], -1 if it does not end, and whether it
+// is free of escapes.
+func stringEnd(b []byte, i int) (end int, plain bool) {
+	for k := i + 1; k < len(b); k++ {
+		switch b[k] {
+		case '"':
+			return k + 1, true
+		case '\\':
+			return wire.SkipString(b, i), false
+		}
+	}
+	return -1, false
+}
+
 // decode returns the text of the string src[from:to]; valid until the next call.
-func (w *walker) decode(from, to int) []byte {
+func (w *walker) decode(from, to int, plain bool) []byte {
 	body := w.src[from+1 : to-1]
-	if bytes.IndexByte(body, '\\') < 0 {
+	if plain {
 		return body
 	}
 	s := w.buffers()
@@ -272,12 +302,12 @@ func (w *walker) decode(from, to int) []byte {
 }
 
 // text applies the value rules to the string src[from:to].
-func (w *walker) text(from, to int) {
-	if to-from < minSecret+2 && len(w.e.extraValues) == 0 && bytes.IndexByte(w.src[from:to], '\\') < 0 {
+func (w *walker) text(from, to int, plain, name bool) {
+	if plain && to-from < minSecret+2 && len(w.e.extraValues) == 0 {
 		return
 	}
-	text := w.decode(from, to)
-	if w.e.secretValue(text) {
+	text := w.decode(from, to, plain)
+	if w.e.secretValue(text, name) {
 		w.replace(from, to, []byte(markerJSON))
 		return
 	}

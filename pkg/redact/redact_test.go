@@ -159,6 +159,28 @@ func TestEscapesDoNotHide(t *testing.T) {
 	}
 }
 
+// TestWorkerNames: an event's worker may be named like an e-mail address; nothing else may, and other secrets in
+// that place are still found.
+func TestWorkerNames(t *testing.T) {
+	t.Parallel()
+	e := engine(t, redact.Config{})
+	const hidden = `"[REDACTED]"`
+	for in, want := range map[string]string{
+		`{"worker":"celery@a.example.com"}`:                                  `{"worker":"celery@a.example.com"}`,
+		`{"data":{"worker":"celery@a.example.com"}}`:                         `{"data":{"worker":"celery@a.example.com"}}`,
+		`{"events":[{"data":{"worker":"celery@a.example.com"}}]}`:            `{"events":[{"data":{"worker":"celery@a.example.com"}}]}`,
+		`{"worker":"redis` + `://u:p@h"}`:                                    `{"worker":` + hidden + `}`,
+		`{"worker":["a@b.cd"]}`:                                              `{"worker":[` + hidden + `]}`,
+		`{"kwargs":{"worker":"a@b.cd"}}`:                                     `{"kwargs":{"worker":` + hidden + `}}`,
+		`{"data":{"kwargs":{"worker":"a@b.cd","data":{"worker":"a@b.cd"}}}}`: `{"data":{"kwargs":{"worker":` + hidden + `,"data":{"worker":` + hidden + `}}}}`,
+		`{"token":{"worker":"w"}}`:                                           `{"token":{"worker":` + hidden + `}}`,
+	} {
+		if out, _ := e.JSON(nil, []byte(in)); string(out) != want {
+			t.Errorf("%s\n got %s\nwant %s", in, out, want)
+		}
+	}
+}
+
 func TestMalformedIsHidden(t *testing.T) {
 	t.Parallel()
 	e := engine(t, redact.Config{})

@@ -46,8 +46,11 @@ func isRun(b byte) bool   { return class[b] == classWord }
 // secretValue reports whether a decoded string contains a secret. It goes through the text once, run by run
 // of token characters; what a rule needs to look at around a run is bounded by that rule's own length or
 // consumed by it, so the time is linear.
-func (e *Engine) secretValue(s []byte) bool {
-	if builtinSecret(s) {
+//
+// name exempts the name of a worker from the e-mail rule: celery@host.example.com is how Celery names workers, and
+// a fleet of workers that are all called [REDACTED] cannot be operated.
+func (e *Engine) secretValue(s []byte, name bool) bool {
+	if builtinSecret(s, name) {
 		return true
 	}
 	for _, re := range e.extraValues {
@@ -58,7 +61,7 @@ func (e *Engine) secretValue(s []byte) bool {
 	return false
 }
 
-func builtinSecret(s []byte) bool {
+func builtinSecret(s []byte, name bool) bool {
 	if len(s) < minSecret {
 		return false
 	}
@@ -76,7 +79,7 @@ func builtinSecret(s []byte) bool {
 		}
 		switch class[s[i]] {
 		case classAt:
-			if emailAt(s, i) {
+			if !name && emailAt(s, i) {
 				return true
 			}
 		case classColon:
