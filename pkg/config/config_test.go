@@ -295,6 +295,13 @@ func TestMintingKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestFaultsDoNotAskForWhatWouldBeMinted(t *testing.T) {
+	o := Options{Home: t.TempDir(), WorkDir: t.TempDir(), Mint: true, Environ: []string{"Z4J_BIND_PORT=x"}}
+	if _, err := Load(o); fmt.Sprint(faultNames(err)) != "[Z4J_BIND_PORT]" {
+		t.Errorf("faults %v", err)
+	}
+}
+
 func TestNothingIsMintedForPostgreSQL(t *testing.T) {
 	o := Options{Home: filepath.Join(t.TempDir(), "x"), WorkDir: t.TempDir(), Mint: true, Environ: []string{"Z4J_DATABASE_URL=postgres://u:p@h/d", "Z4J_ENVIRONMENT=dev"}}
 	_, err := Load(o)
@@ -339,6 +346,7 @@ func TestSecondServeIsRefused(t *testing.T) {
 func TestNotices(t *testing.T) {
 	o := base(t)
 	o.Environ = append(o.Environ, "Z4J_SENTRY_DSN=x", "Z4J_BIND_PROT=1", "Z4J_MAX_PAYLOAD_SIZE_BYTES=8192", "Z4J_BRAIN_URL=x", "Z4J_IMAGE=x", "Z4J_ZZZ=1")
+	write(t, filepath.Join(o.WorkDir, ".env"), "Z4J_HOME=/elsewhere\n", 0o644)
 	cfg, err := Load(o)
 	if err != nil {
 		t.Fatal(err)
@@ -349,6 +357,7 @@ func TestNotices(t *testing.T) {
 	}
 	want := []string{
 		"Z4J_BIND_PROT: no such setting; did you mean Z4J_BIND_PORT?",
+		"Z4J_HOME: must be set in the process environment: the state directory is chosen before its files are read",
 		"Z4J_MAX_PAYLOAD_SIZE_BYTES: body limits are fixed for each route: 1 MiB, and 8 MiB for imports and agents' uploads",
 		"Z4J_SENTRY_DSN: not supported by this version",
 		"Z4J_ZZZ: no such setting",

@@ -138,6 +138,8 @@ func notices(values, sources map[string]string) []Notice {
 			continue
 		case slices.Contains(known, name):
 			text = unsupportedWhy(name)
+		case name == "Z4J_HOME" && sources[name] != SourceEnv:
+			text = "must be set in the process environment: the state directory is chosen before its files are read"
 		case slices.Contains(foreign, name):
 			continue
 		default:

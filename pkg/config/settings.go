@@ -64,6 +64,7 @@ type Keys struct {
 	Master          Secret  `env:"Z4J_SECRET" doc:"Master key, at least 32 bytes: tokens' hashes, agents' frame keys, stored secrets."`
 	PreviousMasters Secrets `env:"Z4J_PREVIOUS_SECRETS" doc:"Old master keys that agents' tokens may still be hashed with."`
 	Session         Secret  `env:"Z4J_SESSION_SECRET" doc:"Key of session cookies, at least 32 bytes."`
+	PreviousSession Secrets `env:"Z4J_PREVIOUS_SESSION_SECRETS" doc:"Old session keys whose cookies are still accepted."`
 	AuditChain      Secret  `env:"Z4J_AUDIT_CHAIN_SECRET" doc:"Key of the audit chain, at least 32 bytes. Unset: derived from Z4J_SECRET."`
 	AuditPrevious   Secrets `env:"Z4J_AUDIT_CHAIN_PREVIOUS_SECRETS" doc:"Old audit keys, for verifying older rows."`
 	Hop             Secret  `env:"Z4J_HOP_KEY" doc:"Key with which the gateway vouches for client addresses to the services behind it. Unset: derived from Z4J_SECRET."`

@@ -98,7 +98,7 @@ func (c *Config) validate(o Options) []Fault {
 		faults = append(faults, Fault{Name: name, Problem: problem, Remedy: remedy})
 	}
 	c.validateDatabase(add)
-	c.validateKeys(add)
+	c.validateKeys(o.Mint && c.Database.Engine() == EngineSQLite, add)
 	c.validateServer(add)
 	if !c.dev {
 		c.validateProduction(o, add)
@@ -164,16 +164,17 @@ func (c *Config) validateDatabase(add addFunc) {
 	}
 }
 
-// validateKeys requires the two master secrets, which SQLite mints for itself.
-func (c *Config) validateKeys(add addFunc) {
+// validateKeys requires the two master secrets. minted says that missing ones are made as soon as nothing
+// else is wrong.
+func (c *Config) validateKeys(minted bool, add addFunc) {
 	generate := `generate one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"`
 	for _, key := range []struct {
 		name     string
 		value    Secret
 		required bool
 	}{
-		{"Z4J_SECRET", c.Secret.Master, true},
-		{"Z4J_SESSION_SECRET", c.Secret.Session, true},
+		{"Z4J_SECRET", c.Secret.Master, !minted},
+		{"Z4J_SESSION_SECRET", c.Secret.Session, !minted},
 		{"Z4J_AUDIT_CHAIN_SECRET", c.Secret.AuditChain, false},
 	} {
 		switch {

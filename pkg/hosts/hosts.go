@@ -254,6 +254,12 @@ func (l *List) Allows(name string) bool {
 	return slices.ContainsFunc(l.suffixes, func(suffix string) bool { return len(name) > len(suffix) && strings.HasSuffix(name, suffix) })
 }
 
+// AllowsHost reports whether a Host header, with or without port, names a host on the list.
+func (l *List) AllowsHost(header string) bool {
+	name, err := Parse(header)
+	return err == nil && l.Allows(name)
+}
+
 // AllowsOrigin reports whether a browser's Origin header names a host on the list.
 func (l *List) AllowsOrigin(origin string) bool {
 	name, err := ParseOrigin(origin)

@@ -194,6 +194,9 @@ func describe(err error) (status int, env Envelope, retryAfter int) {
 	case errors.Is(err, domain.ErrTransient):
 		status, env.Error, retryAfter = http.StatusServiceUnavailable, domain.CodeUnavailable, 1
 		env.Message = "the database is busy or restarting; try again in a moment"
+	case errors.Is(err, errSlowBody):
+		status, env.Error = http.StatusRequestTimeout, domain.CodeTimeout
+		env.Message = errSlowBody.Error() + "; send it faster or in smaller parts"
 	case errors.Is(err, context.DeadlineExceeded):
 		status, env.Error = http.StatusGatewayTimeout, domain.CodeTimeout
 		env.Message = "the request took too long and was given up; narrow it or try again"
@@ -215,10 +218,11 @@ func describe(err error) (status int, env Envelope, retryAfter int) {
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	status, env, retryAfter := describe(err)
 	env.RequestID = RequestID(r.Context())
-	if info := infoFrom(r.Context()); info != nil && status >= http.StatusInternalServerError {
+	gone := errors.Is(r.Context().Err(), context.Canceled) && !errors.Is(err, errSlowBody)
+	if info := infoFrom(r.Context()); info != nil && status >= http.StatusInternalServerError && !gone {
 		info.setErr(err)
 	}
-	if errors.Is(r.Context().Err(), context.Canceled) {
+	if gone {
 		// Nobody reads the answer any more; the status is only for the access log.
 		w.WriteHeader(StatusClientClosed)
 		return

@@ -5,8 +5,10 @@ package httpx
 import (
 	"container/list"
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -31,11 +33,52 @@ func BodyLimit(limit func(r *http.Request) int64) func(http.Handler) http.Handle
 				return
 			}
 			if r.Body != nil && r.Body != http.NoBody {
-				r.Body = http.MaxBytesReader(w, r.Body, n)
+				r.Body = &pacedBody{ReadCloser: http.MaxBytesReader(w, r.Body, n), conn: http.NewResponseController(w), stall: bodyStall, last: time.Now().Add(bodyTotal)}
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// A body that stalls, or that drips for minutes, only holds a connection and a goroutine.
+const (
+	bodyStall = 30 * time.Second
+	bodyTotal = 5 * time.Minute
+)
+
+// pacedBody puts a deadline under every read of a body and lifts it at the end, so that a long answer is
+// not cut by it.
+type pacedBody struct {
+	io.ReadCloser
+	conn  *http.ResponseController
+	stall time.Duration
+	last  time.Time // when the whole body must be there
+}
+
+// Read implements io.Reader.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	deadline := time.Now().Add(b.stall)
+	if deadline.After(b.last) {
+		deadline = b.last
+	}
+	_ = b.conn.SetReadDeadline(deadline) // not every writer has one; recorders in tests do not
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, errSlowBody // the deadline stays: net/http then closes the connection
+	}
+	if err != nil {
+		_ = b.conn.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// errSlowBody says that a request body did not arrive in time.
+var errSlowBody = errors.New("the request body did not arrive in time")
+
+// Close implements io.Closer.
+func (b *pacedBody) Close() error {
+	_ = b.conn.SetReadDeadline(time.Time{})
+	return b.ReadCloser.Close()
 }
 
 // FixedBodyLimit is BodyLimit with one size for all routes under it.
