@@ -178,3 +178,35 @@ func orZero[T any](v, zero *T) *T {
 	}
 	return v
 }
+
+// Totals are the sizes that `z4j status` shows.
+type Totals struct {
+	Users, Projects, Agents, AgentsOnline, Tasks, Sessions, AuditRows, OutboxRows, CommandsOpen int64
+}
+
+// Totals counts the small tables and reads the kept count of tasks.
+func (s *Store) Totals(ctx context.Context) (Totals, error) {
+	var t Totals
+	now := s.Now()
+	for _, c := range []struct {
+		into  *int64
+		query string
+		args  []any
+	}{
+		{&t.Users, "SELECT count(*) FROM users", nil},
+		{&t.Projects, "SELECT count(*) FROM projects WHERE is_active", nil},
+		{&t.Agents, "SELECT count(*) FROM agents WHERE revoked_at IS NULL", nil},
+		{&t.AgentsOnline, "SELECT count(*) FROM agents WHERE revoked_at IS NULL AND state = 'online'", nil},
+		{&t.Tasks, "SELECT CAST(coalesce(sum(n), 0) AS bigint) FROM task_counts", nil},
+		{&t.Sessions, "SELECT count(*) FROM sessions WHERE revoked_at IS NULL AND expires_at > $1", []any{now}},
+		{&t.AuditRows, "SELECT coalesce(max(active_row_count), 0) FROM audit_state", nil},
+		{&t.OutboxRows, "SELECT count(*) FROM audit_outbox", nil},
+		{&t.CommandsOpen, "SELECT count(*) FROM commands WHERE status IN ('pending', 'dispatched')", nil},
+	} {
+		err := s.Read(ctx, c.query, c.args, func(scan func(...any) error) error { return scan(c.into) })
+		if err != nil {
+			return Totals{}, fmt.Errorf("count rows: %w", err)
+		}
+	}
+	return t, nil
+}
