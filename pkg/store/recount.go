@@ -6,9 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	schema "github.com/z4jdev/z4j/sql"
 )
 
 func (s *Store) isNotFound(err error) bool {
@@ -179,14 +184,14 @@ func orZero[T any](v, zero *T) *T {
 	return v
 }
 
-// Totals are the sizes that `z4j status` shows.
-type Totals struct {
+// Sizes are the row counts that `z4j status` shows.
+type Sizes struct {
 	Users, Projects, Agents, AgentsOnline, Tasks, Sessions, AuditRows, OutboxRows, CommandsOpen int64
 }
 
-// Totals counts the small tables and reads the kept count of tasks.
-func (s *Store) Totals(ctx context.Context) (Totals, error) {
-	var t Totals
+// Sizes counts the small tables and reads the kept count of tasks.
+func (s *Store) Sizes(ctx context.Context) (Sizes, error) {
+	var t Sizes
 	now := s.Now()
 	for _, c := range []struct {
 		into  *int64
@@ -205,8 +210,33 @@ func (s *Store) Totals(ctx context.Context) (Totals, error) {
 	} {
 		err := s.Read(ctx, c.query, c.args, func(scan func(...any) error) error { return scan(c.into) })
 		if err != nil {
-			return Totals{}, fmt.Errorf("count rows: %w", err)
+			return Sizes{}, fmt.Errorf("count rows: %w", err)
 		}
 	}
 	return t, nil
+}
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int64
+	Name    string
+}
+
+// Migrations lists the steps this binary knows, oldest first.
+func (s *Store) Migrations() ([]Migration, error) {
+	names, err := fs.Glob(schema.Migrations, s.eng.migrations()+"/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var out []Migration
+	for _, n := range names {
+		base := strings.TrimSuffix(path.Base(n), ".sql")
+		number, rest, _ := strings.Cut(base, "_")
+		v, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s has no number: %w", n, err)
+		}
+		out = append(out, Migration{v, rest})
+	}
+	return out, nil
 }

@@ -86,6 +86,8 @@ type engine interface {
 	tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error
 	ping(ctx context.Context) error
 	migrate(ctx context.Context) error
+	// migrations is the folder of the engine's migrations.
+	migrations() string
 	schemaVersion(ctx context.Context) (current, head int64, err error)
 	serverVersion(ctx context.Context) (string, error)
 	size(ctx context.Context) (int64, error)

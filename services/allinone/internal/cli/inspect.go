@@ -150,7 +150,7 @@ func (a *app) statusCommand() *cobra.Command {
 				if err != nil {
 					return fail(exitState, "%w", err)
 				}
-				totals, err := s.Totals(ctx)
+				totals, err := s.Sizes(ctx)
 				if err != nil {
 					return fail(exitState, "%w", err)
 				}
@@ -259,7 +259,7 @@ func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, 
 	if current, head, err := s.SchemaVersion(ctx); err != nil || current != head {
 		return found, err
 	}
-	totals, err := s.Totals(ctx)
+	totals, err := s.Sizes(ctx)
 	if err != nil {
 		return nil, err
 	}
