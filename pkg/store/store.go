@@ -233,6 +233,22 @@ func (s *Store) InstallationID(ctx context.Context) (uuid.UUID, error) {
 	return s.inst, nil
 }
 
+// Meta returns an instance-wide fact, "" when it was never set.
+func (s *Store) Meta(ctx context.Context, key string) (string, error) {
+	v, err := s.q.MetaValue(ctx, s.eng.read(), db.MetaValueParams{Key: key})
+	if s.isNotFound(err) {
+		return "", nil
+	}
+	return v, s.err(err)
+}
+
+// SetMeta stores an instance-wide fact.
+func (s *Store) SetMeta(ctx context.Context, key, value string) error {
+	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		return s.q.SetMeta(ctx, tx.db, db.SetMetaParams{Key: key, Value: value})
+	})
+}
+
 // TakeLease takes or renews a lease for ttl. ok is false while somebody else holds it.
 // generation rises with every change of hands and fences the former holder.
 func (s *Store) TakeLease(ctx context.Context, name, holder string, ttl time.Duration) (generation int64, ok bool, err error) {

@@ -263,6 +263,12 @@ Refused with exit code 2 when an account exists.`,
 				}); err != nil {
 					return fail(exitFailed, "%w", err)
 				}
+				if cfg.Source("Z4J_PUBLIC_URL") == config.SourceDefault {
+					// A running or former serve knows its address better than the default.
+					if url, err := s.Meta(ctx, metaPublicURL); err == nil && url != "" {
+						cfg.Server.PublicURL = url
+					}
+				}
 				if asJSON {
 					return a.json(map[string]any{"url": setupURL(cfg, token), "expires_at": expires.Format(time.RFC3339)})
 				}

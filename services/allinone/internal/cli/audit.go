@@ -42,10 +42,7 @@ Exit code 0 when clean, 1 when something does not match.`,
 }
 
 func (a *app) verifyChain(ctx context.Context, cfg *config.Config, s *store.Store, limit int, known string, asJSON bool) error {
-	chainKey, _, err := auditKeys(cfg)
-	if err != nil {
-		return fail(exitFailed, "%w", err)
-	}
+	chainKey, _ := auditKeys(cfg)
 	previous := make([][]byte, 0, len(cfg.Secret.AuditPrevious))
 	for _, k := range cfg.Secret.AuditPrevious {
 		previous = append(previous, k.Bytes())
@@ -57,7 +54,7 @@ func (a *app) verifyChain(ctx context.Context, cfg *config.Config, s *store.Stor
 	if limit < 1 || limit > 5000 {
 		return fail(exitUsage, "--limit must lie between 1 and 5000")
 	}
-	report, err := svc.Verify(ctx, audit.VerifyOptions{PageSize: int64(limit), KnownHead: known})
+	report, err := svc.Verify(ctx, audit.VerifyOptions{Page: int64(limit), KnownHead: known})
 	if err != nil {
 		return fail(exitFailed, "verification refused: %w", err)
 	}
@@ -66,7 +63,19 @@ func (a *app) verifyChain(ctx context.Context, cfg *config.Config, s *store.Stor
 			return err
 		}
 	} else {
-		a.printf("%s", report.Text())
+		a.printf("verified active: %d\n", report.Rows)
+		if report.Refused != "" {
+			a.notef("z4j: refused: %s\n", report.Refused)
+		}
+		if report.Total > 0 {
+			a.printf("MISMATCHES (%d):\n", report.Total)
+			for _, f := range report.Findings {
+				a.printf("  %s\n", f)
+			}
+		}
+		if report.KnownHead != "" {
+			a.printf("known-head: %s\n", report.KnownHead)
+		}
 	}
 	if !report.Clean() {
 		return &exitError{code: exitFailed}

@@ -153,21 +153,15 @@ func (a *app) load(o config.Options) (*config.Config, error) {
 }
 
 // auditKeys returns the key of the audit chain and the key that signs waiting records.
-func auditKeys(cfg *config.Config) (chain, outbox []byte, err error) {
-	chain, err = auth.AuditChainKey(cfg.Secret.AuditChain.Reveal(), cfg.Secret.Master.Bytes())
-	if err != nil {
-		return nil, nil, fmt.Errorf("derive the audit key: %w", err)
-	}
-	return chain, auth.AuditOutboxKey(chain), nil
+func auditKeys(cfg *config.Config) (chain, outbox []byte) {
+	chain = cfg.Secret.AuditChain.Bytes()
+	return chain, auth.AuditOutboxKey(chain)
 }
 
 // open connects to the database. With migrate the schema is brought up to date; without, an old or
 // missing schema is an error that names the command.
 func (a *app) open(ctx context.Context, cfg *config.Config, log *slog.Logger, migrate bool) (*store.Store, error) {
-	_, outbox, err := auditKeys(cfg)
-	if err != nil {
-		return nil, fail(exitFailed, "%w", err)
-	}
+	_, outbox := auditKeys(cfg)
 	s, err := store.Open(ctx, store.Options{
 		URL: cfg.Database.URL.Reveal(), Logger: log, ReadConns: poolSize(cfg), AuditKey: outbox,
 		EventRetention: days(cfg.Retention.EventDays),

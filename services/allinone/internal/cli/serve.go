@@ -37,6 +37,9 @@ const (
 	drainLimit = 5 * time.Second
 )
 
+// metaPublicURL is where serve leaves the address users see.
+const metaPublicURL = "public_url"
+
 type serveFlags struct {
 	host, env, email, password string
 	port                       int
@@ -94,7 +97,7 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if cfg.Database.Engine() == config.EngineSQLite {
 		lock, err := config.LockHome(cfg.Home)
 		if errors.Is(err, config.ErrHomeInUse) {
-			return fail(exitRefused, "%w: %s. Stop it first, or give this one its own Z4J_HOME and --port", err, cfg.Home)
+			return fail(exitRefused, "%w", err)
 		}
 		if err != nil {
 			return fail(exitFailed, "%w", err)
@@ -124,6 +127,10 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	b, err := newBrain(cfg, s, list, log)
 	if err != nil {
 		return errors.Join(fail(exitFailed, "%w", err), ln.Close(), s.Close())
+	}
+	// Commands of other processes build links from it: the port may come from a flag of this run.
+	if err := s.SetMeta(cmd.Context(), metaPublicURL, cfg.Server.PublicURL); err != nil {
+		return errors.Join(fail(exitState, "%w", err), ln.Close(), b.close())
 	}
 	if err := a.firstAdmin(cmd.Context(), cfg, s); err != nil {
 		return errors.Join(err, ln.Close(), b.close())
@@ -248,10 +255,7 @@ func newBrain(cfg *config.Config, s *store.Store, list *hosts.List, log *slog.Lo
 	if err != nil {
 		return nil, fmt.Errorf("Z4J_TRUSTED_PROXIES: %w", err)
 	}
-	chainKey, _, err := auditKeys(cfg)
-	if err != nil {
-		return nil, err
-	}
+	chainKey, _ := auditKeys(cfg)
 	b := &brain{cfg: cfg, log: log, store: s}
 	if b.bus, err = bus.Open(bus.Config{URL: cfg.Database.RedisURL.Reveal(), Logger: log, Registerer: registry}); err != nil {
 		return nil, fmt.Errorf("open the bus: %w", err)
