@@ -49,7 +49,9 @@ type Notice struct {
 }
 
 // String writes the notice as one line for the start's output.
-func (n Notice) String() string { return fmt.Sprintf("%s (%s) has no effect: %s", n.Name, n.Source, n.Text) }
+func (n Notice) String() string {
+	return fmt.Sprintf("%s (%s) has no effect: %s", n.Name, n.Source, n.Text)
+}
 
 // CheckFile reads a settings file by itself, as it would be read from the state directory: its form, its
 // permissions, and each value's type and bounds. Names without effect are returned as notices.
