@@ -357,12 +357,50 @@ func (s *Store) CountTasks(ctx context.Context, f TaskFilter, limit int64) (n in
 		}
 		return n, true, nil
 	}
-	r, err := s.resolve(ctx, f, true)
+	b, ok, err := s.flatFilter(ctx, f)
 	if err != nil {
 		return 0, false, fmt.Errorf("count tasks: %w", err)
 	}
-	if r.none {
+	if !ok {
 		return 0, true, nil
+	}
+	query := "SELECT count(*) FROM (SELECT 1 AS one FROM tasks" + b.where() + " LIMIT " + b.arg(limit+1) + ") AS found"
+	if err := s.eng.read().QueryRow(ctx, query, b.args...).Scan(&n); err != nil {
+		return 0, false, fmt.Errorf("count tasks: %w", s.err(err))
+	}
+	return min(n, limit), n <= limit, nil
+}
+
+// TaskKeys returns the keys of up to limit tasks that match.
+func (s *Store) TaskKeys(ctx context.Context, f TaskFilter, limit int64) ([]int64, error) {
+	b, ok, err := s.flatFilter(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("find tasks: %w", err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	rows, err := s.eng.read().Query(ctx, "SELECT id FROM tasks"+b.where()+" LIMIT "+b.arg(limit), b.args...)
+	if err != nil {
+		return nil, fmt.Errorf("find tasks: %w", s.err(err))
+	}
+	defer rows.Close()
+	var keys []int64
+	for rows.Next() {
+		var key int64
+		if err := rows.Scan(&key); err != nil {
+			return nil, fmt.Errorf("find tasks: %w", s.err(err))
+		}
+		keys = append(keys, key)
+	}
+	return keys, s.err(rows.Err())
+}
+
+// flatFilter is resolve for queries without an order; ok is false when nothing can match.
+func (s *Store) flatFilter(ctx context.Context, f TaskFilter) (b *builder, ok bool, err error) {
+	r, err := s.resolve(ctx, f, true)
+	if err != nil || r.none {
+		return nil, false, s.err(err)
 	}
 	if len(r.names) > 0 {
 		var list []string
@@ -371,11 +409,7 @@ func (s *Store) CountTasks(ctx context.Context, f TaskFilter, limit int64) (n in
 		}
 		r.cond.add("name_id IN (" + strings.Join(list, ", ") + ")")
 	}
-	query := "SELECT count(*) FROM (SELECT 1 AS one FROM tasks" + r.cond.where() + " LIMIT " + r.cond.arg(limit+1) + ") AS found"
-	if err := s.eng.read().QueryRow(ctx, query, r.cond.args...).Scan(&n); err != nil {
-		return 0, false, fmt.Errorf("count tasks: %w", s.err(err))
-	}
-	return min(n, limit), n <= limit, nil
+	return r.cond, true, nil
 }
 
 func (f TaskFilter) empty() bool {

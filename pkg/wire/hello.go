@@ -80,10 +80,7 @@ func ParseHello(frame []byte) (*Hello, error) {
 	if env.Payload == nil {
 		return nil, protocolError("payload", "missing")
 	}
-	if err := h.decode(env.Payload); err != nil {
-		return nil, err
-	}
-	return h, nil
+	return h, h.decode(env.Payload)
 }
 
 func (h *Hello) decode(payload []byte) error {

@@ -181,6 +181,8 @@ func (s *Service) wire() error {
 		FirstBootBudget: cfg.FirstBootAttempts,
 	})...)
 
+	s.wireTasks(rt, hints)
+
 	if err := rt.Err(); err != nil {
 		return err
 	}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package task holds the operations about tasks: lists, details, trees, their events, exports, deletion and the
+// groups of failures.
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/z4jdev/z4j/pkg/auth"
+	"github.com/z4jdev/z4j/pkg/bus"
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/services/api/internal/rest"
+)
+
+// Hints tells other parts of the brain what changed.
+type Hints interface {
+	Publish(ctx context.Context, topic bus.Topic, payload []byte)
+}
+
+// Config is what the operations work with.
+type Config struct {
+	Store *store.Store
+	Hints Hints
+	// BulkThrottle is the bucket that bulk actions of one address share.
+	BulkThrottle *httpx.Throttle
+	// PageSize and MaxPageSize are the default and the largest page.
+	PageSize, MaxPageSize int
+	// ReadLimit bounds one read of the database.
+	ReadLimit time.Duration
+}
+
+type group struct{ cfg Config }
+
+// Ops returns the operations.
+func Ops(cfg Config) []rest.Op {
+	g := &group{cfg: cfg}
+	const tag = "tasks"
+	return []rest.Op{{
+		Method: http.MethodGet, Path: "/projects/{slug}/tasks", ID: "list_tasks", Tag: tag, Action: auth.TaskRead,
+		Summary: "List tasks, or export them as a file when format is given", Access: rest.Session, Query: ListQuery{},
+		Response: TaskListResponse{}, Status: http.StatusOK, Handle: g.list, Errors: []int{http.StatusGatewayTimeout},
+		Media: []string{"text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"},
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}", ID: "get_task", Tag: tag, Action: auth.TaskRead,
+		Summary: "Show a task", Access: rest.Session, Response: TaskPublic{}, Status: http.StatusOK, Handle: g.detail,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}/tree", ID: "get_task_tree", Tag: tag, Action: auth.TaskRead,
+		Summary: "Show the tree a task belongs to, at most 500 nodes", Access: rest.Session, Response: TaskTreeResponse{}, Status: http.StatusOK, Handle: g.tree,
+	}, {
+		Method: http.MethodPost, Path: "/projects/{slug}/tasks/bulk-delete", ID: "bulk_delete_tasks", Tag: tag, Action: auth.TaskBulkDelete,
+		Summary: "Delete tasks by row ids, or up to 10,000 that match filters", Access: rest.Session, Throttle: cfg.BulkThrottle, Body: BulkDeleteRequest{},
+		Response: BulkDeleteResponse{}, Status: http.StatusOK, Handle: g.bulkDelete,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/events", ID: "list_events", Tag: "events", Action: auth.EventRead,
+		Summary: "List the events of one task, newest first", Access: rest.Session, Query: EventQuery{}, Response: EventListResponse{},
+		Status: http.StatusOK, Handle: g.events,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/issues", ID: "list_issues", Tag: "issues", Action: auth.IssueRead,
+		Summary: "List groups of tasks that failed alike", Access: rest.Session, Query: IssueQuery{}, Response: IssueListResponse{},
+		Status: http.StatusOK, Handle: g.issues,
+	}}
+}
+
+// TaskPublic is a task.
+type TaskPublic struct {
+	ID           uuid.UUID       `json:"id"`
+	ProjectID    uuid.UUID       `json:"project_id"`
+	Engine       string          `json:"engine"`
+	TaskID       string          `json:"task_id"`
+	Name         string          `json:"name"`
+	Queue        *string         `json:"queue"`
+	State        string          `json:"state"`
+	Priority     string          `json:"priority"`
+	Args         json.RawMessage `json:"args"`
+	Kwargs       json.RawMessage `json:"kwargs"`
+	Result       json.RawMessage `json:"result"`
+	Exception    *string         `json:"exception"`
+	Traceback    *string         `json:"traceback"`
+	RetryCount   int64           `json:"retry_count"`
+	ETA          *httpx.Time     `json:"eta"`
+	ReceivedAt   *httpx.Time     `json:"received_at"`
+	StartedAt    *httpx.Time     `json:"started_at"`
+	FinishedAt   *httpx.Time     `json:"finished_at"`
+	RuntimeMS    *int64          `json:"runtime_ms"`
+	WorkerName   *string         `json:"worker_name"`
+	ParentTaskID *string         `json:"parent_task_id"`
+	RootTaskID   *string         `json:"root_task_id"`
+	Tags         []string        `json:"tags"`
+	CreatedAt    httpx.Time      `json:"created_at"`
+	UpdatedAt    httpx.Time      `json:"updated_at"`
+}
+
+// TaskListResponse is one page of tasks.
+type TaskListResponse struct {
+	Items      []TaskPublic `json:"items"`
+	NextCursor *string      `json:"next_cursor"`
+	TotalCount *int64       `json:"total_count" doc:"with include_total: the number of matching tasks, null when it is larger than what is counted"`
+}
+
+// TaskTreeNode is a task in a tree.
+type TaskTreeNode struct {
+	TaskID       string      `json:"task_id"`
+	Name         string      `json:"name"`
+	State        string      `json:"state"`
+	ParentTaskID *string     `json:"parent_task_id"`
+	RootTaskID   *string     `json:"root_task_id"`
+	ReceivedAt   *httpx.Time `json:"received_at"`
+	StartedAt    *httpx.Time `json:"started_at"`
+	FinishedAt   *httpx.Time `json:"finished_at"`
+}
+
+// TaskTreeResponse is a tree of tasks, the root first.
+type TaskTreeResponse struct {
+	RootTaskID string         `json:"root_task_id"`
+	NodeCount  int            `json:"node_count"`
+	Truncated  bool           `json:"truncated"`
+	Nodes      []TaskTreeNode `json:"nodes"`
+}
+
+// raw is a stored JSON text, null when there is none.
+func raw(text *string) json.RawMessage {
+	if text == nil || *text == "" {
+		return nil
+	}
+	return json.RawMessage(*text)
+}
+
+func tags(text *string) []string {
+	list := []string{}
+	if text == nil || json.Unmarshal([]byte(*text), &list) != nil || list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func public(p *store.Project, t *store.TaskView) TaskPublic {
+	return TaskPublic{
+		ID: t.UID, ProjectID: p.UID, Engine: t.Engine, TaskID: t.TaskID, Name: t.Name, Queue: t.Queue,
+		State: domain.TaskState(t.State).String(), Priority: domain.Priority(t.Priority).String(),
+		Args: raw(t.Args), Kwargs: raw(t.Kwargs), Result: raw(t.Result), Exception: t.Exception, Traceback: t.Traceback,
+		RetryCount: t.RetryCount, ETA: httpx.TimePtr(t.Eta), ReceivedAt: httpx.TimePtr(t.ReceivedAt), StartedAt: httpx.TimePtr(t.StartedAt),
+		FinishedAt: httpx.TimePtr(t.FinishedAt), RuntimeMS: t.RuntimeMS, WorkerName: t.Worker, ParentTaskID: t.ParentTaskID,
+		RootTaskID: t.RootTaskID, Tags: tags(t.Tags), CreatedAt: httpx.NewTime(t.SeenAt), UpdatedAt: httpx.NewTime(t.UpdatedAt),
+	}
+}
+
+// ListQuery are the parameters of the list.
+type ListQuery struct {
+	State        string      `json:"state" doc:"one task state"`
+	Priority     string      `json:"priority" doc:"comma list of critical, high, normal, low"`
+	Name         string      `json:"name" validate:"max=200" doc:"part of the task's name"`
+	Search       string      `json:"search" validate:"max=200" doc:"part of name, queue, worker or task id, in any case"`
+	Engine       string      `json:"engine" validate:"max=40"`
+	Queue        string      `json:"queue" validate:"max=200"`
+	Worker       string      `json:"worker" validate:"max=200"`
+	Since        *httpx.Time `json:"since"`
+	Until        *httpx.Time `json:"until"`
+	Cursor       string      `json:"cursor" doc:"next_cursor of the page before; a malformed one gives the first page"`
+	Limit        int         `json:"limit" validate:"ge=1,le=5000"`
+	IncludeTotal bool        `json:"include_total"`
+	Sort         string      `json:"sort" default:"-started_at" validate:"oneof=-started_at|-seen_at|-received_at" doc:"-seen_at and -received_at: newest arrival first"`
+	Format       string      `json:"format" validate:"oneof=csv|xlsx|json" doc:"answer with a file of all matching tasks"`
+	Fields       string      `json:"fields" validate:"max=500" doc:"comma list of the file's columns"`
+}
+
+// order is the list's order; the key of arrival stands for that of reception, which not every engine reports.
+func (q *ListQuery) order() store.TaskOrder {
+	if q.Sort == "-seen_at" || q.Sort == "-received_at" {
+		return store.TasksBySeen
+	}
+	return store.TasksByStart
+}
+
+func (q *ListQuery) filter(projectID int64) (store.TaskFilter, error) {
+	f := store.TaskFilter{
+		ProjectID: projectID, Name: q.Name, Search: q.Search, Engine: q.Engine, Queue: q.Queue, Worker: q.Worker,
+		Since: timeOf(q.Since), Until: timeOf(q.Until),
+	}
+	var ok bool
+	if q.State != "" {
+		if f.State, ok = domain.ParseTaskState(q.State); !ok {
+			return f, badFilter("state", q.State, stateNames())
+		}
+	}
+	if q.Priority != "" {
+		for name := range strings.SplitSeq(q.Priority, ",") {
+			p, ok := domain.ParsePriority(strings.TrimSpace(name))
+			if !ok {
+				return f, badFilter("priority", name, priorityNames())
+			}
+			f.Priorities = append(f.Priorities, p)
+		}
+	}
+	return f, nil
+}
+
+func timeOf(t *httpx.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &t.Time
+}
+
+func stateNames() []string {
+	var names []string
+	for _, s := range domain.TaskStates() {
+		names = append(names, s.String())
+	}
+	return names
+}
+
+func priorityNames() []string {
+	var names []string
+	for p := domain.PriorityCritical; p <= domain.PriorityLow; p++ {
+		names = append(names, p.String())
+	}
+	return names
+}
+
+func badFilter(field, value string, allowed []string) error {
+	if len(value) > 100 {
+		value = "(too long)"
+	}
+	return &domain.Error{
+		Code: domain.CodeValidation, Message: "invalid task " + field + " filter: use " + strings.Join(allowed, ", "),
+		Details: map[string]any{"field": field, "value": value, "allowed": allowed},
+	}
+}
+
+// pageSize caps what the caller asks for.
+func (g *group) pageSize(asked int) int {
+	if asked <= 0 {
+		return g.cfg.PageSize
+	}
+	return min(asked, g.cfg.MaxPageSize)
+}
+
+// slow turns a read that ran into its limit into an answer that says what to do.
+func slow(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &domain.Error{Code: domain.CodeTimeout, Cause: err,
+			Message: "the search took too long and was given up; narrow it by state, queue, name or time"}
+	}
+	return err
+}
+
+// maxCounted bounds how many tasks are counted one by one for total_count.
+const maxCounted = 10_000
+
+func (g *group) list(r *rest.Request) (any, error) {
+	q := rest.Query[ListQuery](r)
+	filter, err := q.filter(r.Project.ID)
+	if err != nil {
+		return nil, err
+	}
+	if q.Format != "" {
+		return g.export(r, q, filter)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
+	defer cancel()
+	limit := g.pageSize(q.Limit)
+	page := store.TaskPage{Filter: filter, Order: q.order(), Limit: limit + 1}
+	if page.After, err = g.cursor(ctx, q.Cursor); err != nil {
+		return nil, err
+	}
+	tasks, err := g.cfg.Store.ListTasks(ctx, page)
+	if err != nil {
+		return nil, slow(err)
+	}
+	out := TaskListResponse{Items: make([]TaskPublic, 0, min(len(tasks), limit))}
+	if len(tasks) > limit {
+		tasks = tasks[:limit]
+		last := &tasks[limit-1]
+		next := httpx.TimeCursor(page.Order.CursorOf(last).At, last.UID)
+		out.NextCursor = &next
+	}
+	for i := range tasks {
+		out.Items = append(out.Items, public(&r.Project, &tasks[i]))
+	}
+	if q.IncludeTotal {
+		n, exact, err := g.cfg.Store.CountTasks(ctx, filter, maxCounted)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			// The page is worth more than its total.
+		case err != nil:
+			return nil, err
+		case exact:
+			out.TotalCount = &n
+		}
+	}
+	return out, nil
+}
+
+// cursor reads a cursor; anything that is none of ours means the first page.
+func (g *group) cursor(ctx context.Context, text string) (*store.TaskCursor, error) {
+	c, ok := httpx.ParseCursor(text)
+	if !ok || c.Raw != nil {
+		return nil, nil
+	}
+	inst, err := g.cfg.Store.InstallationID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := domain.KeyOfTask(inst, c.ID)
+	if !ok {
+		return nil, nil
+	}
+	after := &store.TaskCursor{ID: key}
+	if !c.Null {
+		at := domain.Micros(c.Time)
+		after.At = &at
+	}
+	return after, nil
+}
+
+func (g *group) find(r *rest.Request) (store.TaskView, error) {
+	engine, id := r.Param("engine"), r.Param("task_id")
+	t, err := g.cfg.Store.TaskByIdentity(r.Context(), r.Project.ID, engine, id)
+	if errors.Is(err, domain.ErrNotFound) {
+		return t, unknownTask(engine, id)
+	}
+	return t, err
+}
+
+func unknownTask(engine, id string) error {
+	return &domain.Error{Code: domain.CodeNotFound, Message: "task not found", Details: map[string]any{"engine": engine, "task_id": id}}
+}
+
+func (g *group) detail(r *rest.Request) (any, error) {
+	t, err := g.find(r)
+	if err != nil {
+		return nil, err
+	}
+	return public(&r.Project, &t), nil
+}
+
+// maxTree bounds a tree.
+const maxTree = 500
+
+func (g *group) tree(r *rest.Request) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
+	defer cancel()
+	engine, id := r.Param("engine"), r.Param("task_id")
+	root, nodes, truncated, err := g.cfg.Store.TaskTree(ctx, r.Project.ID, engine, id, maxTree)
+	if errors.Is(err, domain.ErrNotFound) {
+		return nil, unknownTask(engine, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read task tree: %w", err)
+	}
+	out := TaskTreeResponse{RootTaskID: root, NodeCount: len(nodes), Truncated: truncated, Nodes: make([]TaskTreeNode, len(nodes))}
+	for i := range nodes {
+		n := &nodes[i]
+		out.Nodes[i] = TaskTreeNode{
+			TaskID: n.TaskID, Name: n.Name, State: domain.TaskState(n.State).String(), ParentTaskID: n.ParentTaskID, RootTaskID: n.RootTaskID,
+			ReceivedAt: httpx.TimePtr(n.ReceivedAt), StartedAt: httpx.TimePtr(n.StartedAt), FinishedAt: httpx.TimePtr(n.FinishedAt),
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package api
+
+import (
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/services/api/internal/fleet"
+	"github.com/z4jdev/z4j/services/api/internal/hint"
+	"github.com/z4jdev/z4j/services/api/internal/insight"
+	"github.com/z4jdev/z4j/services/api/internal/rest"
+	"github.com/z4jdev/z4j/services/api/internal/task"
+)
+
+// readLimit bounds one read of a list or a sum: whoever waits in a browser is better told to narrow it.
+const readLimit = 10 * time.Second
+
+// bulkPerMinute is how many bulk actions one address may start a minute, of all kinds together.
+const bulkPerMinute = 10
+
+// wireTasks registers what is about tasks, workers, queues and commands.
+func (s *Service) wireTasks(rt *rest.Router, hints *hint.Hints) {
+	st := s.deps.Store
+	bulk := httpx.NewThrottle("bulk-action", bulkPerMinute, time.Minute)
+	rt.Add(task.Ops(task.Config{
+		Store: st, Hints: hints, BulkThrottle: bulk, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize, ReadLimit: readLimit,
+	})...)
+	rt.Add(fleet.Ops(st)...)
+	rt.Add(insight.Ops(insight.Config{Store: st, ReadLimit: readLimit})...)
+}
