@@ -190,7 +190,7 @@ func decodeField(sf reflect.StructField, raw json.RawMessage, present bool, fiel
 		}
 		return
 	}
-	if string(raw) == "null" {
+	if _, tells := field.Addr().Interface().(NullAware); string(raw) == "null" && !tells {
 		if rules.notNull || !nullable(field.Type()) {
 			typ, msg := typeFault(field.Type())
 			faults.at(loc, typ, msg)
@@ -203,6 +203,13 @@ func decodeField(sf reflect.StructField, raw json.RawMessage, present bool, fiel
 		return
 	}
 	rules.check(field, loc, faults)
+}
+
+// NullAware marks types whose UnmarshalJSON tells null from a missing member, for fields that null clears.
+type NullAware interface {
+	json.Unmarshaler
+	// NullAware does nothing.
+	NullAware()
 }
 
 // nullable reports whether null is a value of its own for the type.

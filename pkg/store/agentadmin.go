@@ -17,8 +17,6 @@ type (
 	AgentStatus = db.AgentStatus
 	// AgentProcess is a process behind an agent token, with the agent's public id.
 	AgentProcess = db.ListAgentWorkersRow
-	// RevokedAgent names an agent that was just revoked.
-	RevokedAgent = db.RevokeProjectAgentsRow
 )
 
 // Agents lists the agents of a project that are not revoked, by name.
@@ -63,11 +61,4 @@ func (tx *Tx) RevokeAgent(ctx context.Context, id int64) (changed bool, err erro
 	now := tx.s.Now()
 	n, err := tx.s.q.RevokeAgent(ctx, tx.db, db.RevokeAgentParams{ID: id, Now: &now})
 	return n > 0, tx.s.err(err)
-}
-
-// RevokeProjectAgents revokes every agent of a project and returns them.
-func (tx *Tx) RevokeProjectAgents(ctx context.Context, projectID int64) ([]RevokedAgent, error) {
-	now := tx.s.Now()
-	as, err := tx.s.q.RevokeProjectAgents(ctx, tx.db, db.RevokeProjectAgentsParams{ProjectID: projectID, Now: &now})
-	return as, tx.s.err(err)
 }

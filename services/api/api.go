@@ -23,6 +23,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/account"
 	"github.com/z4jdev/z4j/services/api/internal/hint"
+	"github.com/z4jdev/z4j/services/api/internal/project"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
 
@@ -179,6 +180,9 @@ func (s *Service) wire() error {
 		Hints: hints, Logger: deps.Logger, Now: deps.Now, LockoutAfter: int64(cfg.LockoutAfter), LockoutFor: cfg.LockoutFor,
 		LoginFloor: cfg.LoginFloor, LoginsPerMinute: cfg.LoginsPerMinute, SetupPerQuarter: cfg.SetupPerQuarter,
 		FirstBootBudget: cfg.FirstBootAttempts,
+	})...)
+	rt.Add(project.Ops(project.Config{
+		Store: deps.Store, Keyring: keyring, Secret: cfg.Secret, Hints: hints, Logger: deps.Logger,
 	})...)
 
 	s.wireTasks(rt, hints)

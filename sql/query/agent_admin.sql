@@ -15,11 +15,6 @@ ORDER BY name LIMIT CAST(@max_rows AS bigint);
 -- name: RevokeAgent :execrows
 UPDATE agents SET revoked_at = @now, state = 'offline', updated_at = @now WHERE id = @id AND revoked_at IS NULL;
 
--- name: RevokeProjectAgents :many
-UPDATE agents SET revoked_at = @now, state = 'offline', updated_at = @now
-WHERE project_id = @project_id AND revoked_at IS NULL
-RETURNING id, uid;
-
 -- name: ListAgentStatus :many
 SELECT * FROM agent_status WHERE agent_id = @agent_id ORDER BY captured_at DESC, id DESC LIMIT CAST(@max_rows AS bigint);
 

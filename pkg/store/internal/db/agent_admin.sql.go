@@ -263,39 +263,3 @@ func (q *Queries) RevokeAgent(ctx context.Context, db DBTX, arg RevokeAgentParam
 	}
 	return result.RowsAffected(), nil
 }
-
-const revokeProjectAgents = `-- name: RevokeProjectAgents :many
-UPDATE agents SET revoked_at = $1, state = 'offline', updated_at = $1
-WHERE project_id = $2 AND revoked_at IS NULL
-RETURNING id, uid
-`
-
-type RevokeProjectAgentsParams struct {
-	Now       *time.Time
-	ProjectID int64
-}
-
-type RevokeProjectAgentsRow struct {
-	ID  int64
-	UID uuid.UUID
-}
-
-func (q *Queries) RevokeProjectAgents(ctx context.Context, db DBTX, arg RevokeProjectAgentsParams) ([]RevokeProjectAgentsRow, error) {
-	rows, err := db.Query(ctx, revokeProjectAgents, arg.Now, arg.ProjectID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []RevokeProjectAgentsRow{}
-	for rows.Next() {
-		var i RevokeProjectAgentsRow
-		if err := rows.Scan(&i.ID, &i.UID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}

@@ -26,6 +26,12 @@ type Enum interface {
 	Values() []string
 }
 
+// SchemaOf is implemented by types whose JSON form reflection cannot see.
+type SchemaOf interface {
+	// Schema is the type's JSON schema.
+	Schema() map[string]any
+}
+
 // field is one member of a struct's JSON form.
 type field struct {
 	name      string
@@ -97,7 +103,10 @@ func (s *schemas) of(t reflect.Type, input bool) map[string]any {
 	case rawType:
 		return map[string]any{}
 	}
-	if e, ok := reflect.New(t).Elem().Interface().(Enum); ok {
+	if own, ok := reflect.New(t).Elem().Interface().(SchemaOf); ok && t.Kind() != reflect.Pointer {
+		return own.Schema()
+	}
+	if e, ok := reflect.New(t).Elem().Interface().(Enum); ok && t.Kind() != reflect.Pointer {
 		return map[string]any{"type": "string", "enum": e.Values()}
 	}
 	switch t.Kind() {
