@@ -13,6 +13,9 @@ import (
 // It may be overridden at link time.
 var Version = "1.14.0"
 
+// NewestAgent is the newest published release of the agent packages that this brain knows.
+const NewestAgent = "1.13.0"
+
 // ProtocolVersion is the agent wire protocol this brain speaks.
 const ProtocolVersion = "2"
 

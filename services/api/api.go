@@ -20,11 +20,14 @@ import (
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/account"
 	"github.com/z4jdev/z4j/services/api/internal/hint"
 	"github.com/z4jdev/z4j/services/api/internal/project"
+	"github.com/z4jdev/z4j/services/api/internal/push"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
+	"github.com/z4jdev/z4j/services/api/internal/system"
 )
 
 // Visibility of the OpenAPI document.
@@ -109,10 +112,10 @@ func (c Config) withDefaults() Config {
 
 // AuditHealth is what the audit service knows of its chain.
 type AuditHealth struct {
-	// Activated is false while the chain has no row yet.
+	// Activated is false while the chain was never started.
 	Activated bool
-	// Detail says what is wrong; empty when nothing is.
-	Detail string
+	// Problem says what is wrong and what to do; empty when nothing is.
+	Problem string
 }
 
 // Deps are the parts the service is given.
@@ -138,6 +141,7 @@ type Service struct {
 	deps     Deps
 	router   *rest.Router
 	refusals *rest.Refusals
+	push     *push.Hub
 	document []byte
 }
 
@@ -184,6 +188,9 @@ func (s *Service) wire() error {
 	rt.Add(project.Ops(project.Config{
 		Store: deps.Store, Keyring: keyring, Secret: cfg.Secret, Hints: hints, Logger: deps.Logger,
 	})...)
+	rt.Add(system.Ops(system.Config{
+		Store: deps.Store, Logger: deps.Logger, Now: deps.Now, AuditCheck: s.auditCheck(), Home: cfg.Home, Settings: cfg.Settings,
+	})...)
 
 	s.wireTasks(rt, hints)
 
@@ -195,10 +202,29 @@ func (s *Service) wire() error {
 		return err
 	}
 	s.router, s.document = rt, document
+	s.push = push.NewHub(push.Config{
+		Store: deps.Store, Bus: deps.Bus, Auth: authn, Logger: deps.Logger, AllowedHost: deps.AllowedHost, Dev: cfg.Dev, MaxPerUser: cfg.MaxSockets,
+	}, deps.Registry)
+	rt.Handle(http.MethodGet, "/ws/dashboard", s.push)
+	if cfg.MetricsEnabled {
+		deps.Registry.MustRegister(system.NewGauges(deps.Store, deps.Logger))
+		rt.Handle(http.MethodGet, "/metrics", system.MetricsGuard(cfg.MetricsToken, cfg.MetricsPublic, obs.Handler(deps.Registry, deps.Logger)))
+	}
 	if cfg.OpenAPI != OpenAPIDisabled {
 		rt.Handle(http.MethodGet, rest.Base+"/openapi.json", rt.DocumentHandler(document, cfg.OpenAPI == OpenAPIPublic))
 	}
 	return nil
+}
+
+// auditCheck adapts the audit service's view for the health check; nil leaves it to the stored state.
+func (s *Service) auditCheck() func(context.Context) (system.Audit, error) {
+	if s.deps.AuditHealth == nil {
+		return nil
+	}
+	return func(ctx context.Context) (system.Audit, error) {
+		h, err := s.deps.AuditHealth(ctx)
+		return system.Audit(h), err
+	}
 }
 
 // Document is the OpenAPI document of the service, indented JSON.
@@ -231,6 +257,7 @@ const (
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.refusals.Run(ctx) })
+	g.Go(func() error { return s.push.Run(ctx) })
 	g.Go(func() error { return s.prune(ctx) })
 	return g.Wait()
 }

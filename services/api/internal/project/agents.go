@@ -168,16 +168,13 @@ func agentPublic(p store.Project, a store.Agent) (AgentPublic, error) {
 	return out, nil
 }
 
-// newestAgent is the newest published release of the agent packages that this brain knows.
-const newestAgent = "1.13.0"
-
 // versionStatus compares an agent's release with the newest known one and with the brain; "" when it is unknown.
 func versionStatus(version string) string {
 	v, ok := parseVersion(version)
 	if !ok || v == [3]int{} {
 		return ""
 	}
-	newest, _ := parseVersion(newestAgent)
+	newest, _ := parseVersion(domain.NewestAgent)
 	brain, ok := parseVersion(domain.Version)
 	if !ok {
 		brain = newest
