@@ -29,7 +29,7 @@ dashboard:
 .PHONY: binary
 binary:
 	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer." >&2; exit 1; }
-	GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./services/allinone/cmd/z4j
+	GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/ ./services/allinone/cmd/z4j
 
 .PHONY: test
 test: ## install what the tests need and run every correctness test (LANES="unit e2e" picks some)
@@ -74,4 +74,5 @@ soak: binary ## long and large runs; results go to docs/benchmarks.md
 
 .PHONY: clean
 clean: ## remove what was built; tools in .cache stay
-	rm -rf bin dist artifacts
+	rm -rf bin dist artifacts .cache/stamp/dashboard
+	@if [ -d $(DASHBOARD)/node_modules ]; then node $(DASHBOARD)/scripts/clean.mjs; fi

@@ -426,3 +426,18 @@ func TestReferencePage(t *testing.T) {
 		t.Errorf("docs/configuration.md is out of date (%v): run go test ./pkg/config -update", err)
 	}
 }
+
+func TestCheckFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "candidate.env")
+	write(t, path, "Z4J_BIND_PORT=70000\nZ4J_LOG_LEVEL=INFO\nZ4J_NOPE=1\n", 0o600)
+	notices, err := CheckFile(path)
+	if fmt.Sprint(faultNames(err)) != "[Z4J_BIND_PORT]" || !strings.Contains(err.Error(), "set in candidate.env") {
+		t.Errorf("faults: %v", err)
+	}
+	if len(notices) != 1 || notices[0].String() != "Z4J_NOPE (candidate.env) has no effect: no such setting" {
+		t.Errorf("notices: %v", notices)
+	}
+	if _, err := CheckFile(path + ".missing"); err == nil {
+		t.Error("a missing file passed")
+	}
+}

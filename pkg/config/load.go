@@ -48,6 +48,27 @@ type Notice struct {
 	Text   string
 }
 
+// String writes the notice as one line for the start's output.
+func (n Notice) String() string {
+	return fmt.Sprintf("%s (%s) has no effect: %s", n.Name, n.Source, n.Text)
+}
+
+// CheckFile reads a settings file by itself, as it would be read from the state directory: its form, its
+// permissions, and each value's type and bounds. Names without effect are returned as notices.
+func CheckFile(path string) ([]Notice, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, fmt.Errorf("check the settings file: %w", err)
+	}
+	values, faults := readFile(path)
+	kept, sources := merge([]layer{{filepath.Base(path), values}})
+	parse("", kept, sources, &faults)
+	list := notices(kept, sources)
+	if len(faults) > 0 {
+		return list, &FaultError{Faults: faults}
+	}
+	return list, nil
+}
+
 // Environ returns the process environment for Options.
 func Environ() []string { return os.Environ() }
 

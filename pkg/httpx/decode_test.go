@@ -237,3 +237,25 @@ func TestQuery(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"name":"a","limit":"7","items":[{"key":"x"},null],"extra":{"a":[1]},"at":"2026-01-01"}`, `[]`, `{"name":null}`, `{"tags":[[]]}`,
+		`{"ratio":1e999,"limit":9223372036854775808}`, `{"name":"\ud800"}`, "{\"name\":\"\x00\"}", `{"items":[{"key":{}}]}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		var dst testBody
+		err := DecodeBytes([]byte(body), &dst)
+		var invalid *ValidationError
+		switch {
+		case err == nil && (dst.Name == "" || dst.Limit < 1 || dst.Limit > 100 || len(dst.Tags) > 2):
+			t.Errorf("%q passed as %+v", body, dst)
+		case err != nil && !errors.As(err, &invalid):
+			t.Errorf("%q: %v is no validation error", body, err)
+		case err != nil && len(invalid.Errors) > maxFaults:
+			t.Errorf("%q: %d faults", body, len(invalid.Errors))
+		}
+	})
+}

@@ -82,7 +82,7 @@ func (p *pg) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX
 func (p *pg) ping(ctx context.Context) error { return p.pool.Ping(ctx) }
 
 func (p *pg) provider(opts ...goose.ProviderOption) (*goose.Provider, func() error, error) {
-	sub, err := fs.Sub(schema.Migrations, "postgres/migration")
+	sub, err := fs.Sub(schema.Migrations, p.migrations())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,6 +132,8 @@ func versions(ctx context.Context, p *goose.Provider, exists func() (bool, error
 	current, err = p.GetDBVersion(ctx)
 	return current, head, err
 }
+
+func (*pg) migrations() string { return "postgres/migration" }
 
 func (p *pg) serverVersion(ctx context.Context) (string, error) {
 	var v string

@@ -6,9 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	schema "github.com/z4jdev/z4j/sql"
 )
 
 func (s *Store) isNotFound(err error) bool {
@@ -177,4 +182,61 @@ func orZero[T any](v, zero *T) *T {
 		return zero
 	}
 	return v
+}
+
+// Sizes are the row counts that `z4j status` shows.
+type Sizes struct {
+	Users, Projects, Agents, AgentsOnline, Tasks, Sessions, AuditRows, OutboxRows, CommandsOpen int64
+}
+
+// Sizes counts the small tables and reads the kept count of tasks.
+func (s *Store) Sizes(ctx context.Context) (Sizes, error) {
+	var t Sizes
+	now := s.Now()
+	for _, c := range []struct {
+		into  *int64
+		query string
+		args  []any
+	}{
+		{&t.Users, "SELECT count(*) FROM users", nil},
+		{&t.Projects, "SELECT count(*) FROM projects WHERE is_active", nil},
+		{&t.Agents, "SELECT count(*) FROM agents WHERE revoked_at IS NULL", nil},
+		{&t.AgentsOnline, "SELECT count(*) FROM agents WHERE revoked_at IS NULL AND state = 'online'", nil},
+		{&t.Tasks, "SELECT CAST(coalesce(sum(n), 0) AS bigint) FROM task_counts", nil},
+		{&t.Sessions, "SELECT count(*) FROM sessions WHERE revoked_at IS NULL AND expires_at > $1", []any{now}},
+		{&t.AuditRows, "SELECT coalesce(max(active_row_count), 0) FROM audit_state", nil},
+		{&t.OutboxRows, "SELECT count(*) FROM audit_outbox", nil},
+		{&t.CommandsOpen, "SELECT count(*) FROM commands WHERE status IN ('pending', 'dispatched')", nil},
+	} {
+		err := s.Read(ctx, c.query, c.args, func(scan func(...any) error) error { return scan(c.into) })
+		if err != nil {
+			return Sizes{}, fmt.Errorf("count rows: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int64
+	Name    string
+}
+
+// Migrations lists the steps this binary knows, oldest first.
+func (s *Store) Migrations() ([]Migration, error) {
+	names, err := fs.Glob(schema.Migrations, s.eng.migrations()+"/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var out []Migration
+	for _, n := range names {
+		base := strings.TrimSuffix(path.Base(n), ".sql")
+		number, rest, _ := strings.Cut(base, "_")
+		v, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s has no number: %w", n, err)
+		}
+		out = append(out, Migration{v, rest})
+	}
+	return out, nil
 }

@@ -147,7 +147,7 @@ func (l *lite) ping(ctx context.Context) error {
 }
 
 func (l *lite) provider() (*goose.Provider, *sql.DB, error) {
-	sub, err := fs.Sub(schema.Migrations, "sqlite/migration")
+	sub, err := fs.Sub(schema.Migrations, l.migrations())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -187,6 +187,8 @@ func (l *lite) schemaVersion(ctx context.Context) (current, head int64, err erro
 		return n > 0, err
 	})
 }
+
+func (*lite) migrations() string { return "sqlite/migration" }
 
 func (l *lite) serverVersion(ctx context.Context) (string, error) {
 	var v string

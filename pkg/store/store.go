@@ -86,6 +86,8 @@ type engine interface {
 	tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error
 	ping(ctx context.Context) error
 	migrate(ctx context.Context) error
+	// migrations is the folder of the engine's migrations.
+	migrations() string
 	schemaVersion(ctx context.Context) (current, head int64, err error)
 	serverVersion(ctx context.Context) (string, error)
 	size(ctx context.Context) (int64, error)
@@ -229,6 +231,22 @@ func (s *Store) InstallationID(ctx context.Context) (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("installation id in the database: %w", err)
 	}
 	return s.inst, nil
+}
+
+// Meta returns an instance-wide fact, "" when it was never set.
+func (s *Store) Meta(ctx context.Context, key string) (string, error) {
+	v, err := s.q.MetaValue(ctx, s.eng.read(), db.MetaValueParams{Key: key})
+	if s.isNotFound(err) {
+		return "", nil
+	}
+	return v, s.err(err)
+}
+
+// SetMeta stores an instance-wide fact.
+func (s *Store) SetMeta(ctx context.Context, key, value string) error {
+	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		return s.q.SetMeta(ctx, tx.db, db.SetMetaParams{Key: key, Value: value})
+	})
 }
 
 // TakeLease takes or renews a lease for ttl. ok is false while somebody else holds it.

@@ -33,6 +33,7 @@ type Guard struct {
 	// (an idle agent sends 36 frames in that time, a busy one would fill MaxNonces).
 	seed  maphash.Seed
 	seen  map[uint64]struct{}
+	since time.Time // the first nonce's arrival; entries count from here
 	ring  []nonceEntry
 	head  int
 	count int
@@ -44,7 +45,7 @@ type Guard struct {
 
 type nonceEntry struct {
 	hash uint64
-	at   time.Time
+	at   time.Duration
 }
 
 // NewGuard returns the guard of a fresh session that lives in this process.
@@ -116,7 +117,11 @@ func (g *Guard) check(seqRaw, nonceRaw, tsRaw []byte, now time.Time) (seq int64,
 
 // remember reports whether the nonce is new, and records it.
 func (g *Guard) remember(nonce []byte, now time.Time) bool {
-	for g.count > 0 && now.Sub(g.ring[g.head].at) > NonceWindow {
+	if g.since.IsZero() {
+		g.since = now
+	}
+	at := now.Sub(g.since)
+	for g.count > 0 && at-g.ring[g.head].at > NonceWindow {
 		g.dropOldest()
 	}
 	hash := maphash.Bytes(g.seed, nonce)
@@ -135,7 +140,7 @@ func (g *Guard) remember(nonce []byte, now time.Time) bool {
 	if g.seen == nil {
 		g.seen = make(map[uint64]struct{}, minNonceSlots)
 	}
-	g.ring[(g.head+g.count)%len(g.ring)] = nonceEntry{hash: hash, at: now}
+	g.ring[(g.head+g.count)%len(g.ring)] = nonceEntry{hash: hash, at: at}
 	g.count++
 	g.seen[hash] = struct{}{}
 	return true

@@ -80,7 +80,10 @@ func ParseHello(frame []byte) (*Hello, error) {
 	if env.Payload == nil {
 		return nil, protocolError("payload", "missing")
 	}
-	return h, h.decode(env.Payload)
+	if err := h.decode(env.Payload); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 func (h *Hello) decode(payload []byte) error {

@@ -368,3 +368,20 @@ func TestNewRefusesMissingParts(t *testing.T) {
 		t.Errorf("bad address: %v", err)
 	}
 }
+
+func BenchmarkEdge(b *testing.B) {
+	list, err := hosts.Build(hosts.Input{Env: []string{"localhost"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := New(Config{}, Deps{API: named("api"), Ingest: named("ingest"), Hosts: list, Registry: prometheus.NewRegistry()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/health", nil)
+	r.Host = "localhost:7700"
+	b.ReportAllocs()
+	for b.Loop() {
+		g.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	}
+}

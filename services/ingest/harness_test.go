@@ -35,6 +35,9 @@ const patience = 15 * time.Second
 
 var master = []byte("ingest-test-master-secret-0123456789abcdef")
 
+// previous is the master secret before master.
+var previous = []byte("ingest-test-previous-secret-0123456789abcdef")
+
 // logBuffer collects log lines; connections write from many goroutines.
 type logBuffer struct {
 	mu  sync.Mutex
@@ -72,7 +75,7 @@ func start(t testing.TB, s *store.Store, b bus.Bus, change ...func(*ingest.Confi
 	}
 	logs := new(logBuffer)
 	svc, err := ingest.New(cfg, ingest.Deps{
-		Store: s, Bus: b, Master: master, Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: s, Bus: b, Master: master, Previous: [][]byte{previous}, Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)

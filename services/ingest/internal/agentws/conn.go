@@ -83,6 +83,7 @@ func (c *Conn) Close(code int, reason string) {
 		return
 	}
 	c.ended(code, nil)
+	c.conn.ending.Store(true)
 	// The reader ends with the peer's answer, or with this deadline.
 	_ = c.ws.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
 	_ = c.push(out{kind: outClose, code: code, reason: reason})
@@ -227,15 +228,12 @@ func (c *Conn) drain() {
 				// After a read time-out the WebSocket layer reads no more; the socket itself may.
 				conn := c.ws.NetConn()
 				_ = conn.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
-				_, _ = io.CopyN(io.Discard, conn, maxDrainBytes)
+				_, _ = io.Copy(io.Discard, conn)
 			}
 			return
 		}
 	}
 }
-
-// maxDrainBytes bounds what is read after a close frame from a peer that goes on sending.
-const maxDrainBytes = 4 << 20
 
 // handle verifies one frame and passes it on.
 func (c *Conn) handle(ctx context.Context, frame []byte) error {

@@ -5,9 +5,11 @@ package agentws
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // holdBytes is how much a held connection gathers before it writes anyway.
@@ -20,6 +22,26 @@ type gatherConn struct {
 	mu   sync.Mutex
 	held bool
 	buf  []byte
+
+	// ending is set with our close frame; then at most maxDrainBytes are still read.
+	ending  atomic.Bool
+	drained atomic.Int64
+}
+
+// maxDrainBytes bounds what is read after a close frame from a peer that goes on sending.
+const maxDrainBytes = 4 << 20
+
+// Read implements net.Conn.
+func (c *gatherConn) Read(p []byte) (int, error) {
+	if !c.ending.Load() {
+		return c.Conn.Read(p)
+	}
+	if c.drained.Load() > maxDrainBytes {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := c.Conn.Read(p)
+	c.drained.Add(int64(n))
+	return n, err
 }
 
 // Write implements net.Conn.

@@ -213,7 +213,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Unlock()
-	s.refuse(ws, CloseRestart, "")
+	s.refuse(ws, gw.conn, CloseRestart, "")
 }
 
 // serve runs a connection from its first byte to its last.
@@ -221,7 +221,7 @@ func (s *Server) serve(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, auth
 	c, refusal := s.handshake(ws, conn, ip, authorization)
 	if refusal != nil {
 		s.metrics.handshakes.WithLabelValues(refusal.outcome).Inc()
-		s.refuse(ws, refusal.code, refusal.reason)
+		s.refuse(ws, conn, refusal.code, refusal.reason)
 		return
 	}
 	s.metrics.handshakes.WithLabelValues("accepted").Inc()
@@ -234,7 +234,8 @@ func (s *Server) serve(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, auth
 
 // refuse closes a connection that was not admitted and waits a little for the peer's answer, so that the
 // close code is not lost to a reset.
-func (s *Server) refuse(ws *websocket.Conn, code int, reason string) {
+func (s *Server) refuse(ws *websocket.Conn, conn *gatherConn, code int, reason string) {
+	conn.ending.Store(true)
 	s.metrics.closes.WithLabelValues(codeLabel(code)).Inc()
 	deadline := time.Now().Add(s.cfg.CloseTimeout)
 	if err := ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), deadline); err == nil {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -302,7 +303,9 @@ func (d *Dispatcher) Result(ctx context.Context, ref store.AgentRef, id uuid.UUI
 	err = d.store.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
 		cmd, applied, err = tx.CompleteCommand(ctx, store.CommandOutcome{
-			ID: id, Agent: ref, Success: res.Status == wire.ResultSuccess, Result: string(res.Result), Error: res.Error,
+			ID: id, Agent: ref, Success: res.Status == wire.ResultSuccess, Result: string(res.Result),
+			// PostgreSQL's texts hold no NUL.
+			Error: strings.ReplaceAll(res.Error, "\x00", ""),
 		})
 		if err != nil || !applied || d.outcomes == nil {
 			return err

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/z4jdev/z4j/pkg/auth"
+	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/store"
+)
+
+// passwordFlags are the two ways to give a password without a prompt.
+type passwordFlags struct {
+	stdin bool
+	value string
+}
+
+func (p *passwordFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.stdin, "password-stdin", false, "read the password from standard input")
+	cmd.Flags().StringVar(&p.value, "password", "", "the password; other users of this machine can see it in the process list")
+	cmd.MarkFlagsMutuallyExclusive("password-stdin", "password")
+}
+
+const maxPasswordInput = 4096
+
+// read returns the password: from the flag, from standard input, or from a prompt on a terminal.
+func (p *passwordFlags) read(a *app, cmd *cobra.Command) (string, error) {
+	switch {
+	case cmd.Flags().Changed("password"):
+		a.notef("z4j: warning: --password is visible in the process list; prefer the prompt or --password-stdin\n")
+		return p.value, nil
+	case p.stdin:
+		line, err := bufio.NewReader(io.LimitReader(a.stdin, maxPasswordInput)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fail(exitUsage, "read the password: %w", err)
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" {
+			return "", fail(exitUsage, "no password came on standard input")
+		}
+		return line, nil
+	}
+	f, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // descriptors are small
+		return "", fail(exitUsage, "no password given: run this in a terminal to be asked, or use --password-stdin")
+	}
+	var entered [2]string
+	for i, prompt := range []string{"Password: ", "Again: "} {
+		a.notef("%s", prompt)
+		text, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // descriptors are small
+		a.notef("\n")
+		if err != nil {
+			return "", fail(exitUsage, "read the password: %w", err)
+		}
+		entered[i] = string(text)
+	}
+	if entered[0] != entered[1] {
+		return "", fail(exitUsage, "the two passwords differ")
+	}
+	return entered[0], nil
+}
+
+// hasher returns the password hasher of the settings.
+func hasher(cfg *config.Config) *auth.Hasher {
+	p := auth.DefaultParams()
+	p.Time, p.Memory = uint32(cfg.Auth.Argon2Time), uint32(cfg.Auth.Argon2MemoryKiB) //nolint:gosec // bounded by the settings
+	p.Threads = uint8(cfg.Auth.Argon2Parallelism)                                    //nolint:gosec // bounded by the settings
+	return auth.NewHasher(auth.HasherConfig{Params: p})
+}
+
+// makeAdmin creates the first admin and its audit record.
+func makeAdmin(ctx context.Context, cfg *config.Config, s *store.Store, email, name, password, how string) (store.User, error) {
+	canonical, err := auth.CanonicalEmail(email)
+	if err != nil {
+		return store.User{}, fmt.Errorf("e-mail address %q: %w", email, err)
+	}
+	if refused := (auth.PasswordPolicy{MinLength: cfg.Auth.PasswordMinLength}).Check(password); refused != nil {
+		return store.User{}, errors.New(refused.Message)
+	}
+	hash, err := hasher(cfg).Hash(ctx, password)
+	if err != nil {
+		return store.User{}, err
+	}
+	n := store.NewUser{Email: canonical, PasswordHash: hash}
+	if name != "" {
+		n.DisplayName = &name
+	}
+	var user store.User
+	err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var project store.Project
+		var err error
+		if user, project, err = tx.CreateFirstAdmin(ctx, n); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, domain.AuditEntry{
+			Action: "user.created", TargetType: "user", TargetID: user.ID.String(), Result: domain.ResultSuccess,
+			ProjectUID: project.UID, UserID: user.ID, Metadata: map[string]any{"email": canonical, "is_admin": true, "via": how},
+		})
+	})
+	return user, err
+}
+
+func (a *app) superuserCommand() *cobra.Command {
+	var email, name string
+	var pw passwordFlags
+	cmd := &cobra.Command{
+		Use:     "createsuperuser --email ADDRESS",
+		Aliases: []string{"bootstrap-admin"},
+		Short:   "Create the first admin and the project 'default'",
+		Long: `Creates the first instance admin and the project 'default', and closes the setup link.
+Works on a fresh state directory. Refuses with exit code 3 when an account exists already.`,
+		Example: "  z4j createsuperuser --email ops@example.com\n  pass show z4j | z4j createsuperuser --email ops@example.com --password-stdin",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if email == "" {
+				return fail(exitUsage, "--email is missing")
+			}
+			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
+				if fresh, err := s.FirstBoot(ctx); err != nil {
+					return fail(exitState, "%w", err)
+				} else if !fresh {
+					return fail(exitState, "an account exists already; add others in the dashboard, or use 'z4j changepassword'")
+				}
+				password, err := pw.read(a, cmd)
+				if err != nil {
+					return err
+				}
+				user, err := makeAdmin(ctx, cfg, s, email, name, password, "cli")
+				if errors.Is(err, domain.ErrConflict) {
+					return fail(exitState, "an account was created meanwhile")
+				}
+				if err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				a.printf("z4j: admin %s provisioned\n", user.Email)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&email, "email", "", "e-mail address to sign in with (required)")
+	cmd.Flags().StringVar(&name, "display-name", "", "name shown in the dashboard")
+	pw.add(cmd)
+	return cmd
+}
+
+func (a *app) passwordCommand() *cobra.Command {
+	var pw passwordFlags
+	cmd := &cobra.Command{
+		Use:   "changepassword ADDRESS",
+		Short: "Set the password of an account and end its sessions",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
+				email, err := auth.CanonicalEmail(args[0])
+				if err != nil {
+					return fail(exitNoUser, "no account has the address %s", args[0])
+				}
+				user, err := s.UserByEmail(ctx, email)
+				if errors.Is(err, domain.ErrNotFound) {
+					return fail(exitNoUser, "no account has the address %s", email)
+				}
+				if err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				password, err := pw.read(a, cmd)
+				if err != nil {
+					return err
+				}
+				if refused := (auth.PasswordPolicy{MinLength: cfg.Auth.PasswordMinLength}).Check(password); refused != nil {
+					return fail(exitState, "%s", refused.Message)
+				}
+				hash, err := hasher(cfg).Hash(ctx, password)
+				if err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+					if err := tx.SetPassword(ctx, user.ID, hash); err != nil {
+						return err
+					}
+					if _, err := tx.RevokeUserSessions(ctx, user.ID, uuid.Nil, "password_changed"); err != nil {
+						return err
+					}
+					return tx.Audit(ctx, domain.AuditEntry{
+						Action: "user.password.changed_by_cli", TargetType: "user", TargetID: user.ID.String(), Result: domain.ResultSuccess,
+					})
+				})
+				if err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				a.printf("z4j: password of %s changed; all its sessions have ended\n", user.Email)
+				return nil
+			})
+		},
+	}
+	pw.add(cmd)
+	return cmd
+}
+
+// setupURL is the link of a first-boot token. The token is in the fragment, which browsers do not send
+// and servers do not log.
+func setupURL(cfg *config.Config, token string) string {
+	return strings.TrimRight(cfg.Server.PublicURL, "/") + "/setup#token=" + token
+}
+
+// keyring hashes tokens with the master secret.
+func keyring(cfg *config.Config) *auth.Keyring {
+	var previous [][]byte
+	for _, s := range cfg.Secret.PreviousMasters {
+		previous = append(previous, s.Bytes())
+	}
+	return auth.NewKeyring(cfg.Secret.Master.Bytes(), previous...)
+}
+
+// replaceSetupToken mints a first-boot token in place of any other.
+func replaceSetupToken(ctx context.Context, cfg *config.Config, s *store.Store) (token string, expires time.Time, err error) {
+	token = auth.NewToken()
+	ttl := cfg.Auth.SetupTokenTTL.Duration()
+	err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		return tx.ReplaceSetupToken(ctx, keyring(cfg).Hash(auth.SaltSetupToken, token), ttl)
+	})
+	return token, s.Now().Add(ttl), err
+}
+
+func (a *app) resetSetupCommand() *cobra.Command {
+	var force, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "reset-setup",
+		Short: "Print a new setup link; the former one stops working",
+		Long: `Mints a new first-boot token and prints its link on stdout. A running brain accepts it at once.
+Refused with exit code 2 when an account exists.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
+				fresh, err := s.FirstBoot(ctx)
+				if err != nil {
+					return fail(exitState, "%w", err)
+				}
+				if !fresh {
+					return fail(exitRefused, "an account exists: the setup page is closed for good. Use 'z4j changepassword ADDRESS'")
+				}
+				if open, err := s.OpenSetupToken(ctx); err == nil && open.ExpiresAt.After(s.Now()) && !force {
+					return fail(exitFailed, "a setup link is open until %s; --force replaces it", open.ExpiresAt.Format(time.RFC3339))
+				}
+				token, expires, err := replaceSetupToken(ctx, cfg, s)
+				if err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				if err := s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+					return tx.Audit(ctx, domain.AuditEntry{Action: "setup.tokens_reset", TargetType: "setup", Result: domain.ResultSuccess})
+				}); err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				if cfg.Source("Z4J_PUBLIC_URL") == config.SourceDefault {
+					// A running or former serve knows its address better than the default.
+					if url, err := s.Meta(ctx, metaPublicURL); err == nil && url != "" {
+						cfg.Server.PublicURL = url
+					}
+				}
+				if asJSON {
+					return a.json(map[string]any{"url": setupURL(cfg, token), "expires_at": expires.Format(time.RFC3339)})
+				}
+				a.printf("%s\n", setupURL(cfg, token))
+				a.notef("Open it before %s. It works once.\n", expires.Format(time.RFC3339))
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "replace a link that is still open")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print {url, expires_at}")
+	return cmd
+}

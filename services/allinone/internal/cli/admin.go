@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/hosts"
+	"github.com/z4jdev/z4j/pkg/store"
+)
+
+func (a *app) hostsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "allowed-hosts",
+		Short: "Manage the allowed-hosts file",
+		Long: `The Host header of a request must be on the allow-list. Its layers:
+  1. Z4J_ALLOWED_HOSTS (a JSON list, or comma-separated) replaces 3 and 4
+  2. z4j serve --allowed-host NAME adds a name for that run
+  3. the allowed-hosts file in the state directory, which these commands edit
+  4. names detected at start: localhost, this machine's names and addresses
+A change counts from the next start of 'z4j serve'.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	// The file is edited without the other settings: it must work when those are broken.
+	file := func() (hosts.File, error) {
+		home, err := config.DefaultHome(config.Environ())
+		if err == nil {
+			err = config.EnsureHome(home)
+		}
+		if err != nil {
+			return hosts.File{}, fail(exitUsage, "%w", err)
+		}
+		return hosts.File{Path: (&config.Config{Home: home}).AllowedHostsFile()}, nil
+	}
+	var asJSON bool
+	list := &cobra.Command{
+		Use: "list", Short: "Print the hosts in the file", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			f, err := file()
+			if err != nil {
+				return err
+			}
+			entries, wrong, err := f.Read()
+			if err != nil {
+				return fail(exitUsage, "%w", err)
+			}
+			for _, w := range wrong {
+				a.notef("z4j: %s: %v\n", f.Path, w)
+			}
+			if asJSON {
+				if entries == nil {
+					entries = []string{}
+				}
+				return a.json(entries)
+			}
+			if len(entries) == 0 {
+				a.printf("(no persisted hosts in %s)\n", f.Path)
+			}
+			for _, h := range entries {
+				a.printf("%s\n", h)
+			}
+			return nil
+		},
+	}
+	list.Flags().BoolVar(&asJSON, "json", false, "print a list")
+	add := &cobra.Command{
+		Use: "add HOST...", Short: "Add hosts", Args: cobra.MinimumNArgs(1),
+		Example: "  z4j allowed-hosts add tasks.internal.example.com\n  z4j allowed-hosts add '*.example.com' 10.0.0.7 '[fd00::1]'",
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := file()
+			if err != nil {
+				return err
+			}
+			added, present, err := f.Add(args)
+			if err != nil {
+				return fail(exitUsage, "%w", err)
+			}
+			for _, h := range added {
+				a.printf("added: %s\n", h)
+			}
+			for _, h := range present {
+				a.printf("skipped: %s (already present)\n", h)
+			}
+			a.printf("Wrote %s. Restart 'z4j serve' for it to count.\n", f.Path)
+			return nil
+		},
+	}
+	remove := &cobra.Command{
+		Use: "remove HOST...", Short: "Remove hosts", Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := file()
+			if err != nil {
+				return err
+			}
+			removed, missing, err := f.Remove(args)
+			if err != nil {
+				return fail(exitUsage, "%w", err)
+			}
+			for _, h := range removed {
+				a.printf("removed: %s\n", h)
+			}
+			for _, h := range missing {
+				a.printf("not found: %s\n", h)
+			}
+			a.printf("Wrote %s. Restart 'z4j serve' for it to count.\n", f.Path)
+			return nil
+		},
+	}
+	path := &cobra.Command{
+		Use: "path", Short: "Print the path of the file", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			f, err := file()
+			if err != nil {
+				return err
+			}
+			a.printf("%s\n", f.Path)
+			return nil
+		},
+	}
+	cmd.AddCommand(list, add, remove, path)
+	return cmd
+}
+
+func (a *app) migrateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database schema up to date, or show its version",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	withStore := func(cmd *cobra.Command, fn func(ctx context.Context, s *store.Store) error) error {
+		cfg, err := a.load(config.Options{})
+		if err != nil {
+			return err
+		}
+		s, err := store.Open(cmd.Context(), store.Options{URL: cfg.Database.URL.Reveal(), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return fail(exitState, "open the database %s: %w", cfg.Database.SafeURL(), err)
+		}
+		return errors.Join(fn(cmd.Context(), s), s.Close())
+	}
+	upgrade := &cobra.Command{
+		Use: "upgrade [head]", Short: "Migrate to the newest schema", Args: cobra.MaximumNArgs(1), ValidArgs: []string{"head"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] != "head" {
+				return fail(exitUsage, "only 'head' can be migrated to")
+			}
+			return withStore(cmd, func(ctx context.Context, s *store.Store) error {
+				before, _, err := s.SchemaVersion(ctx)
+				if err != nil {
+					return fail(exitState, "%w", err)
+				}
+				if err := a.schema(ctx, s, true); err != nil {
+					return err
+				}
+				after, _, err := s.SchemaVersion(ctx)
+				if err != nil {
+					return fail(exitState, "%w", err)
+				}
+				if before == after {
+					a.printf("schema %d is the newest\n", after)
+				} else {
+					a.printf("migrated from schema %d to %d\n", before, after)
+				}
+				return nil
+			})
+		},
+	}
+	var checkHeads bool
+	current := &cobra.Command{
+		Use: "current", Short: "Print the schema version of the database", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withStore(cmd, func(ctx context.Context, s *store.Store) error {
+				current, head, err := s.SchemaVersion(ctx)
+				if err != nil {
+					return fail(exitState, "%w", err)
+				}
+				suffix := ""
+				if current == head {
+					suffix = " (head)"
+				}
+				a.printf("%d%s\n", current, suffix)
+				if checkHeads && current != head {
+					return fail(exitFailed, "schema %d is behind %d: run 'z4j migrate upgrade head'", current, head)
+				}
+				return nil
+			})
+		},
+	}
+	current.Flags().BoolVar(&checkHeads, "check-heads", false, "exit with 1 when the schema is not the newest")
+	history := &cobra.Command{
+		Use: "history", Short: "List the migrations this version knows", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withStore(cmd, func(ctx context.Context, s *store.Store) error {
+				known, err := s.Migrations()
+				if err != nil {
+					return fail(exitFailed, "%w", err)
+				}
+				current, _, err := s.SchemaVersion(ctx)
+				if err != nil {
+					return fail(exitState, "%w", err)
+				}
+				for _, m := range known {
+					state := "pending"
+					if m.Version <= current {
+						state = "applied"
+					}
+					a.printf("%-8d %-8s %s\n", m.Version, state, m.Name)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.AddCommand(upgrade, current, history)
+	return cmd
+}
+
+func (a *app) configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "config", Short: "Show and check the settings", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var reveal, asJSON bool
+	show := &cobra.Command{
+		Use: "show", Short: "Print every setting with its value and where it came from", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load(config.Options{})
+			if cfg == nil {
+				return err
+			}
+			settings := cfg.Effective()
+			if reveal {
+				settings = cfg.EffectiveRevealed()
+			}
+			if asJSON {
+				type row struct {
+					Name   string `json:"name"`
+					Value  string `json:"value"`
+					Source string `json:"source"`
+					Secret bool   `json:"is_secret"`
+				}
+				rows := make([]row, 0, len(settings))
+				for _, s := range settings {
+					rows = append(rows, row{s.Name, s.Value, s.Source, s.Secret})
+				}
+				return errors.Join(err, a.json(rows))
+			}
+			for _, s := range settings {
+				a.printf("%-52s %-14s %s\n", s.Name, s.Source, s.Value)
+			}
+			for _, n := range cfg.Notices {
+				a.notef("z4j: %s (%s): %s\n", n.Name, n.Source, n.Text)
+			}
+			return err
+		},
+	}
+	show.Flags().BoolVar(&reveal, "reveal-secrets", false, "print secrets in clear")
+	show.Flags().BoolVar(&asJSON, "json", false, "print a list")
+	validate := &cobra.Command{
+		Use: "validate", Short: "Check the settings; exit code 2 when they are not usable", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load(config.Options{})
+			if err != nil {
+				return err
+			}
+			for _, n := range cfg.Notices {
+				a.notef("z4j: %s (%s): %s\n", n.Name, n.Source, n.Text)
+			}
+			if len(cfg.Notices) > 0 {
+				return fail(exitFailed, "%d settings have no effect", len(cfg.Notices))
+			}
+			a.printf("z4j config: valid.\n")
+			return nil
+		},
+	}
+	cmd.AddCommand(show, validate)
+	return cmd
+}
+
+func (a *app) metricsTokenCommand() *cobra.Command {
+	show := func(*cobra.Command, []string) error {
+		cfg, err := a.load(config.Options{})
+		if err != nil {
+			return err
+		}
+		if cfg.Metrics.AuthToken.Reveal() == "" {
+			return fail(exitRefused, "no token is set: give Z4J_METRICS_AUTH_TOKEN")
+		}
+		a.printf("%s\n", cfg.Metrics.AuthToken.Reveal())
+		return nil
+	}
+	cmd := &cobra.Command{
+		Use: "metrics-token", Short: "Print or replace the bearer token of /metrics", Args: cobra.NoArgs, RunE: show,
+		Long: "Prints the token that a scraper must send as 'Authorization: Bearer TOKEN' to /metrics.",
+	}
+	rotate := &cobra.Command{
+		Use: "rotate", Short: "Mint a new token in secret.env and print it", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			const name = "Z4J_METRICS_AUTH_TOKEN"
+			cfg, err := a.load(config.Options{})
+			if err != nil {
+				return err
+			}
+			if src := cfg.Source(name); src != config.SourceSecret && src != config.SourceDefault {
+				return fail(exitRefused, "the token comes from %s; change it there", src)
+			}
+			token := config.NewToken(32)
+			if err := config.SetSecret(cfg.Home, name, token); err != nil {
+				return fail(exitFailed, "%w", err)
+			}
+			a.printf("%s\n", token)
+			a.notef("Written to secret.env. Restart 'z4j serve' for it to count.\n")
+			return nil
+		},
+	}
+	cmd.AddCommand(&cobra.Command{Use: "show", Short: "Print the token", Args: cobra.NoArgs, RunE: show}, rotate)
+	return cmd
+}
+
+func (a *app) resetCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "reset",
+		Short: "Delete all data of an SQLite installation",
+		Long: `Deletes the database of an SQLite installation: accounts, projects, agents, tasks, audit log. Secrets and
+allowed hosts stay. The next start is a first boot. Stop the brain first; this is refused while it runs.
+On PostgreSQL drop and create the database with its own tools instead.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load(config.Options{})
+			if err != nil {
+				return err
+			}
+			path := cfg.Database.SQLitePath()
+			if path == "" {
+				return fail(exitRefused, "the database is PostgreSQL: drop and create it with its own tools (dropdb, createdb)")
+			}
+			if !force {
+				return fail(exitFailed, "this deletes %s with everything in it; --force does it", path)
+			}
+			lock, err := config.LockHome(cfg.Home)
+			if err != nil {
+				return fail(exitRefused, "%w", err)
+			}
+			defer func() { _ = lock.Release() }()
+			removed := 0
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				switch err := os.Remove(path + suffix); {
+				case err == nil:
+					removed++
+				case !errors.Is(err, os.ErrNotExist):
+					return fail(exitFailed, "delete the database: %w", err)
+				}
+			}
+			if removed == 0 {
+				a.printf("z4j: there was no database at %s\n", path)
+			} else {
+				a.printf("z4j: deleted %s\n", path)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "really delete")
+	return cmd
+}
+
+// hostAndPort splits a listen address for messages.
+func hostAndPort(host string, port int) string {
+	if strings.Contains(host, ":") {
+		host = "[" + strings.Trim(host, "[]") + "]"
+	}
+	return host + ":" + strconv.Itoa(port)
+}

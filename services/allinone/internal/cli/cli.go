@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package cli is the command line of z4j. Commands print their result on stdout and everything else
+// on stderr; --json is there where a script would want it. Exit codes are those of the existing
+// product: 0 done, 1 failed, 2 wrong usage or refused, and the ones a command names itself.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/z4jdev/z4j/pkg/auth"
+	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
+	"github.com/z4jdev/z4j/pkg/store"
+)
+
+// Exit codes.
+const (
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 2
+	exitState   = 3 // the installation is in the wrong state, or the database does not answer
+	exitNoUser  = 4
+)
+
+// exitError is an error with the exit code it stands for.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func fail(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+// app is what the commands share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	home           string
+}
+
+// Background is the root of every context of the process.
+func Background() context.Context { return context.Background() }
+
+// Run executes args and returns the exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		// cobra's own errors are about usage.
+		a.errorf("%v\nRun '%s --help' for usage.", err, "z4j")
+		return exitUsage
+	}
+	if e.err != nil && e.Error() != "" {
+		a.errorf("%v", e.err)
+	}
+	return e.code
+}
+
+// errorf writes an error for a person.
+func (a *app) errorf(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stderr, "z4j: "+format+"\n", args...)
+}
+
+// printf writes output.
+func (a *app) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stdout, format, args...)
+}
+
+// notef writes a remark for a person.
+func (a *app) notef(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stderr, format, args...)
+}
+
+// json writes v, indented.
+func (a *app) json(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "z4j",
+		Short: "The control plane for Python background jobs",
+		Long: `z4j watches and controls task queues: Celery, RQ, Dramatiq, Huey, arq and TaskIQ.
+
+Start here:
+  z4j serve                         run the brain; the first start prints a setup link
+  z4j createsuperuser --email E     make the first admin without a browser
+  z4j doctor                        look for what is wrong or risky
+
+Everything lives in the state directory (Z4J_HOME, else ~/.z4j): database, secrets, allowed hosts.
+Settings come from the environment, ./.env, config.env and secret.env; see 'z4j config show'.`,
+		Version:       domain.Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			a.printf("z4j %s\n", domain.Version)
+			return nil
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.versionCommand(), a.doctorCommand(),
+		a.superuserCommand(), a.passwordCommand(), a.hostsCommand(), a.migrateCommand(), a.resetSetupCommand(),
+		a.resetCommand(), a.configCommand(), a.metricsTokenCommand(), a.auditCommand())
+	return root
+}
+
+// load reads the settings; secrets that an SQLite installation lacks are minted, so that every
+// command works on a fresh state directory.
+func (a *app) load(o config.Options) (*config.Config, error) {
+	o.Environ, o.Mint = config.Environ(), true
+	cfg, err := config.Load(o)
+	if err != nil {
+		var faults *config.FaultError
+		if errors.As(err, &faults) {
+			var b strings.Builder
+			b.WriteString("the settings are not usable:")
+			for _, f := range faults.Faults {
+				b.WriteString("\n  - " + f.String())
+			}
+			return cfg, fail(exitRefused, "%s", b.String())
+		}
+		return cfg, fail(exitRefused, "%w", err)
+	}
+	return cfg, nil
+}
+
+// auditKeys returns the key of the audit chain and the key that signs waiting records.
+func auditKeys(cfg *config.Config) (chain, outbox []byte) {
+	chain = cfg.Secret.AuditChain.Bytes()
+	return chain, auth.AuditOutboxKey(chain)
+}
+
+// open connects to the database. With migrate the schema is brought up to date; without, an old or
+// missing schema is an error that names the command.
+func (a *app) open(ctx context.Context, cfg *config.Config, log *slog.Logger, migrate bool) (*store.Store, error) {
+	_, outbox := auditKeys(cfg)
+	s, err := store.Open(ctx, store.Options{
+		URL: cfg.Database.URL.Reveal(), Logger: log, ReadConns: poolSize(cfg), AuditKey: outbox,
+		EventRetention: days(cfg.Retention.EventDays),
+	})
+	if err != nil {
+		return nil, fail(exitState, "open the database %s: %w", cfg.Database.SafeURL(), err)
+	}
+	if err := a.schema(ctx, s, migrate); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (a *app) schema(ctx context.Context, s *store.Store, migrate bool) error {
+	current, head, err := s.SchemaVersion(ctx)
+	switch {
+	case err != nil:
+		return fail(exitState, "the database does not answer: %w", err)
+	case current > head:
+		return fail(exitFailed, "the database has schema %d, this z4j knows %d: a newer version migrated it. Run that version or a newer one", current, head)
+	case current == head:
+		return nil
+	case !migrate:
+		return fail(exitState, "the database has schema %d, this z4j needs %d: run 'z4j migrate upgrade head'", current, head)
+	}
+	if err := s.Migrate(ctx); err != nil {
+		return fail(exitFailed, "migrate the database from schema %d to %d: %w", current, head, err)
+	}
+	return nil
+}
+
+// manage opens the installation for a management command and closes it after fn.
+func (a *app) manage(cmd *cobra.Command, fn func(ctx context.Context, cfg *config.Config, s *store.Store) error) error {
+	cfg, err := a.load(config.Options{})
+	if err != nil {
+		return err
+	}
+	s, err := a.open(cmd.Context(), cfg, slog.New(slog.DiscardHandler), true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(cmd.Context(), cfg, s), s.Close())
+}
+
+// logger builds the process's logger on stderr.
+func (a *app) logger(cfg *config.Config) (*slog.Logger, error) {
+	return obs.NewLogger(a.stderr, cfg.Log.Level, cfg.Log.Format)
+}
