@@ -6,7 +6,6 @@ import { createRoot } from "react-dom/client";
 import { createQueryClient } from "./api/queries";
 import { createAppRouter } from "./router";
 import { applyTheme, savedTheme } from "./ui/theme";
-import { ToastProvider } from "./ui/toast";
 import "./styles.css";
 
 applyTheme(savedTheme());
@@ -14,8 +13,8 @@ applyTheme(savedTheme());
 const queryClient = createQueryClient(() => {
   const { pathname, href } = router.state.location;
   if (pathname === "/login" || pathname === "/setup") return;
-  queryClient.clear();
-  void router.navigate({ to: "/login", search: { next: href } });
+  // First leave, then forget: pages still on screen would ask again for what is cleared.
+  void router.navigate({ to: "/login", search: { next: href } }).then(() => queryClient.clear());
 });
 const router = createAppRouter(queryClient);
 
@@ -24,9 +23,7 @@ if (!root) throw new Error("index.html has no element with id root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queryClient}>
-      <ToastProvider>
-        <RouterProvider router={router} />
-      </ToastProvider>
+      <RouterProvider router={router} />
     </QueryClientProvider>
   </StrictMode>,
 );

@@ -17,9 +17,15 @@ import { LoginPage } from "./auth/login";
 import { SetupPage } from "./auth/setup";
 import { parseFilters } from "./tasks/filters";
 import { TasksPage } from "./tasks/list";
+import { ToastProvider } from "./ui/toast";
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
-  component: Outlet,
+  // Notifications hold links, so they live inside the router.
+  component: () => (
+    <ToastProvider>
+      <Outlet />
+    </ToastProvider>
+  ),
   notFoundComponent: NotFound,
 });
 

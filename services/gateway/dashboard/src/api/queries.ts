@@ -34,8 +34,11 @@ export function createQueryClient(onUnauthenticated: () => void): QueryClient {
   client.getQueryCache().subscribe((event) => {
     if (event.type !== "updated" || event.action.type !== "error") return;
     const error = event.action.error;
-    if (error instanceof ApiError && error.status === 401 && event.query.queryKey[0] !== "public")
-      onUnauthenticated();
+    if (!(error instanceof ApiError) || error.status !== 401) return;
+    const { queryKey, state } = event.query;
+    // The very first question, who is logged in, is answered by the router: it may lead to setup instead.
+    if (queryKey[0] === "me" && state.data === undefined) return;
+    if (queryKey[0] !== "public") onUnauthenticated();
   });
   return client;
 }

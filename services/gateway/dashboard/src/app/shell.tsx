@@ -278,8 +278,9 @@ function UserMenu() {
   const logout = async () => {
     try {
       await api.post("/auth/logout");
-      client.clear();
+      // First leave, then forget: pages still on screen would ask again for what is cleared.
       await navigate({ to: "/login", search: {} });
+      client.clear();
     } catch (error) {
       toast(
         "bad",

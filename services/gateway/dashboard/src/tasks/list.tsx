@@ -164,40 +164,16 @@ export function TasksPage() {
           )}
           <div
             ref={scroller}
-            role="table"
-            aria-label="Tasks, newest first"
-            aria-rowcount={list?.total ?? -1}
+            {...(rows.length > 0
+              ? { role: "table", "aria-label": "Tasks, newest first", "aria-rowcount": list?.total ?? -1 }
+              : { role: "region", "aria-label": "Tasks" })}
             tabIndex={0}
             onPointerMove={() => {
               lastMove.current = Date.now();
             }}
             className="min-h-0 flex-1 overflow-y-auto bg-panel"
           >
-            <div role="rowgroup" className="sticky top-0 z-10 max-md:hidden">
-              <div
-                role="row"
-                className={`${columns} h-8 items-center gap-3 border-line border-b bg-raised px-4 text-xs font-semibold text-soft`}
-              >
-                <span role="columnheader">State</span>
-                <span role="columnheader">Task</span>
-                <span role="columnheader">Queue</span>
-                <span role="columnheader" className="max-lg:hidden">
-                  Worker
-                </span>
-                <span role="columnheader" className="text-right">
-                  Waited
-                </span>
-                <span role="columnheader" className="text-right">
-                  Ran
-                </span>
-                <span role="columnheader" className="text-right">
-                  Retries
-                </span>
-                <span role="columnheader" className="text-right">
-                  Age
-                </span>
-              </div>
-            </div>
+            {rows.length > 0 && <Head />}
             {list === null ? (
               <SkeletonRows rows={16} label="Loading tasks" />
             ) : rows.length === 0 ? (
@@ -262,6 +238,36 @@ export function TasksPage() {
           </p>
         </div>
       )}
+    </div>
+  );
+}
+
+function Head() {
+  return (
+    <div role="rowgroup" className="sticky top-0 z-10 max-md:hidden">
+      <div
+        role="row"
+        className={`${columns} h-8 items-center gap-3 border-line border-b bg-raised px-4 text-xs font-semibold text-soft`}
+      >
+        <span role="columnheader">State</span>
+        <span role="columnheader">Task</span>
+        <span role="columnheader">Queue</span>
+        <span role="columnheader" className="max-lg:hidden">
+          Worker
+        </span>
+        <span role="columnheader" className="text-right">
+          Waited
+        </span>
+        <span role="columnheader" className="text-right">
+          Ran
+        </span>
+        <span role="columnheader" className="text-right">
+          Retries
+        </span>
+        <span role="columnheader" className="text-right">
+          Age
+        </span>
+      </div>
     </div>
   );
 }

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Drives the dashboard in a real browser against a running brain and a real worker, as a newcomer would:
+// setup link, first agent, first task, retry, cancel, log out and in again. Every page is also checked for
+// accessibility in both themes, for sideways scrolling on a phone, and for anything the browser complains about.
+//
+// Environment:
+//   Z4J_E2E_SETUP_URL  the one-time setup link of a fresh brain
+//   Z4J_E2E_EMAIL, Z4J_E2E_PASSWORD  of the administrator to create
+//   Z4J_E2E_PROJECT    the project that setup creates
+//   Z4J_E2E_WORKER     shell command that starts a Celery worker with an agent; gets the wizard's variables
+//   Z4J_E2E_PRODUCER   shell command that reads {"op":"send","task":...,"args":[...]} lines and answers {"ids":[...]}
+//   Z4J_E2E_ARTIFACTS  folder for screenshots (default: artifacts)
+//   Z4J_E2E_CHROMIUM   the browser (default: /usr/bin/chromium)
+import { Producer, startWorker, stopAll } from "./processes.mjs";
+import { Session } from "./session.mjs";
+
+function need(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set; see the head of e2e/run.mjs`);
+  return value;
+}
+
+const setupURL = need("Z4J_E2E_SETUP_URL");
+const email = need("Z4J_E2E_EMAIL");
+const password = need("Z4J_E2E_PASSWORD");
+const project = need("Z4J_E2E_PROJECT");
+const workerCommand = need("Z4J_E2E_WORKER");
+const producerCommand = need("Z4J_E2E_PRODUCER");
+
+const s = await Session.open({
+  base: new URL(setupURL).origin,
+  artifacts: process.env.Z4J_E2E_ARTIFACTS ?? "artifacts",
+  chromium: process.env.Z4J_E2E_CHROMIUM ?? "/usr/bin/chromium",
+});
+const { page } = s;
+const producer = new Producer(producerCommand);
+const list = `/projects/${project}/tasks`;
+const row = (id) => page.locator(`[data-row] a[href*="${id}"]`);
+const rowState = (id, state) =>
+  page
+    .locator("[data-row]")
+    .filter({ has: page.locator(`a[href*="${id}"]`) })
+    .getByText(state, { exact: true });
+
+try {
+  await s.step("an anonymous visitor of a fresh brain is led to the setup", async () => {
+    await page.goto(s.base);
+    await page.waitForURL("**/setup");
+    await page.getByText("needs the one-time link").waitFor();
+    await s.check("setup-without-link");
+  });
+
+  await s.step("the setup link creates the first administrator", async () => {
+    // The page is already open, and a change of the fragment alone would not load it again.
+    await page.goto("about:blank");
+    await page.goto(setupURL);
+    await page.getByRole("heading", { name: "Create the first administrator" }).waitFor();
+    s.expect(!page.url().includes("token"), "the setup token stays in the address bar");
+    await s.check("setup");
+    await page.getByLabel("E-mail").fill(email);
+    await page.getByLabel("Password", { exact: true }).fill("short");
+    await page.getByLabel("Password again").fill("other");
+    await page.getByRole("button", { name: "Create the account" }).click();
+    await page.getByText("more characters needed").waitFor();
+    await page.getByText("The two passwords differ").waitFor();
+    await page.getByLabel("Password", { exact: true }).fill(password);
+    await page.getByLabel("Password again").fill(password);
+    await page.getByRole("button", { name: "Create the account" }).click();
+    await page.waitForURL(`**${list}`);
+  });
+
+  await s.step("an empty project teaches how to connect", async () => {
+    await page.getByText("Connect your application to see its tasks").waitFor();
+    await page.locator('[data-testid=connection][data-link="live"]').waitFor();
+    await s.check("tasks-empty");
+  });
+
+  await s.step("the wizard mints an agent and sees it arrive", async () => {
+    await page.getByRole("link", { name: "Create an agent" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("browser-test");
+    await page.getByRole("button", { name: "Create the agent" }).click();
+    const env = await page.getByLabel("environment variables", { exact: true }).textContent();
+    await s.check("agent-secrets");
+    startWorker(workerCommand, env ?? "");
+    await page.getByText("Connected").first().waitFor({ timeout: 90_000 });
+    await producer.send("shop.add", [2, 3]);
+    await page.getByText("First task seen").waitFor({ timeout: 30_000 });
+    await s.check("agent-arrived");
+    await page.getByRole("link", { name: "Go to the tasks" }).click();
+  });
+
+  await s.step("a task appears live, without a reload", async () => {
+    await page.waitForURL(`**${list}`);
+    await page.locator("[data-row]").first().waitFor();
+    const id = await producer.send("shop.add", [40, 2]);
+    await row(id).waitFor({ timeout: 10_000 });
+    await rowState(id, "Success").waitFor({ timeout: 10_000 });
+  });
+
+  let failed = "";
+  await s.step("filters live in the address", async () => {
+    failed = await producer.send("shop.boom", ["no more stock"]);
+    await page.getByRole("button", { name: /^Failure/ }).click();
+    await page.waitForURL("**state=failure**");
+    await row(failed).waitFor({ timeout: 15_000 });
+    await page.keyboard.press("/");
+    await page.keyboard.type("nothing-is-called-this");
+    await page.getByText("No task matches").waitFor();
+    s.expect(page.url().includes("q=nothing-is-called-this"), `search is not in the address: ${page.url()}`);
+    await s.check("tasks-no-match");
+    await page.goBack();
+    await page.goto(`${s.base}${list}?state=failure&queue=default&range=1h`);
+    await row(failed).waitFor();
+    await s.check("tasks-filtered");
+  });
+
+  await s.step("a failed task explains itself", async () => {
+    await row(failed).click();
+    await page.getByTestId("verdict").filter({ hasText: "Failed: ValueError: no more stock" }).waitFor();
+    await page.getByText("Received by a worker").waitFor();
+    await page.getByText("Started", { exact: true }).first().waitFor();
+    await page.getByRole("heading", { name: "Traceback" }).waitFor();
+    await page.getByText("Raw events").click();
+    await s.check("task-failed");
+  });
+
+  await s.step("retry says what it will do and what it did", async () => {
+    await page.keyboard.press("r");
+    await page.getByRole("dialog").getByText("runs once more").waitFor();
+    await s.check("task-retry");
+    await page.getByRole("dialog").getByRole("button", { name: "Retry", exact: true }).click();
+    await page.locator('[data-testid=command-outcome][data-status="completed"]').waitFor({ timeout: 30_000 });
+    await page.getByRole("link", { name: "Open the new task" }).click();
+    await page.waitForURL((url) => !url.pathname.includes(failed));
+    await page.getByTestId("verdict").filter({ hasText: "Failed: ValueError" }).waitFor({ timeout: 30_000 });
+  });
+
+  await s.step("a running task can be cancelled", async () => {
+    const id = await producer.send("shop.sleep", [120]);
+    await page.goto(`${s.base}${list}/celery/${id}`);
+    await page.getByTestId("verdict").filter({ hasText: "Running for" }).waitFor({ timeout: 30_000 });
+    await page.getByTestId("cancel").click();
+    await page.getByRole("dialog").getByRole("button", { name: "Stop it" }).click();
+    await page.locator('[data-testid=command-outcome][data-status="completed"]').waitFor({ timeout: 30_000 });
+    await page.getByTestId("verdict").filter({ hasText: "Revoked" }).waitFor({ timeout: 30_000 });
+    s.expect(
+      (await page.getByTestId("cancel").getAttribute("aria-disabled")) === "true",
+      "a task that has ended can still be cancelled",
+    );
+  });
+
+  await s.step("new rows wait behind a pill while the reader is further down", async () => {
+    await producer.request({ op: "send_many", task: "shop.add", count: 120 });
+    await page.goto(s.base + list);
+    await page.getByText(/^1[2-9]\d tasks/).waitFor({ timeout: 40_000 });
+    const table = page.getByRole("table");
+    await table.evaluate((element) => element.scrollTo({ top: 1200 }));
+    await page.locator('[data-row="45"]').waitFor();
+    const before = await page.locator('[data-row="45"] a').getAttribute("href");
+    await producer.send("shop.add", [1, 1]);
+    const pill = page.getByRole("button", { name: /\d+ new/ });
+    await pill.waitFor({ timeout: 15_000 });
+    s.expect(
+      (await page.locator('[data-row="45"] a').getAttribute("href")) === before,
+      "rows moved while the reader was further down",
+    );
+    await s.check("tasks-many");
+    await pill.click();
+    s.expect((await table.evaluate((element) => element.scrollTop)) < 5, "the pill does not lead to the top");
+  });
+
+  await s.step("rows can be walked with the keyboard", async () => {
+    await page.locator("body").click({ position: { x: 2, y: 2 } });
+    await page.keyboard.press("?");
+    await page.getByRole("dialog").getByText("Next and previous row").waitFor();
+    await s.check("keyboard-help");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("j");
+    await page.locator('[data-row="0"] a:focus').waitFor();
+    await page.keyboard.press("j");
+    await page.locator('[data-row="1"] a:focus').waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByTestId("verdict").waitFor();
+    for (const [key, name] of [
+      ["q", "Queues"],
+      ["w", "Workers"],
+      ["a", "Agents"],
+      ["c", "Commands"],
+    ]) {
+      await page.keyboard.press("g");
+      await page.keyboard.press(key);
+      await page.getByRole("heading", { name, exact: true, level: 1 }).waitFor();
+      await page.locator("tbody tr").first().waitFor();
+      await s.check(name.toLowerCase());
+    }
+  });
+
+  await s.step("account and an unknown address", async () => {
+    await page.goto(`${s.base}/account`);
+    await page.getByText("This session").waitFor();
+    await s.check("account");
+    await page.goto(`${s.base}/no/such/page`);
+    await page.getByText("There is no page at this address").waitFor();
+    await s.check("not-found");
+    await page.goto(`${s.base}/projects/not-mine/tasks`);
+    await page.getByText("There is no such project for you").waitFor();
+  });
+
+  await s.step("log out, and back in to the page that was asked for", async () => {
+    await page.goto(s.base + list);
+    await page.getByLabel("Your account").click();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.waitForURL("**/login**");
+    const deep = `${list}/celery/${failed}`;
+    await page.goto(s.base + deep);
+    await page.waitForURL("**/login?next=**");
+    await s.check("login");
+    await page.getByLabel("E-mail").fill(email);
+    await page.getByLabel("Password").fill("wrong-password-1A");
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByText("E-mail or password is wrong").waitFor();
+    await page.getByLabel("Password").fill(password);
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.waitForURL(`**${deep}`);
+    await page.getByTestId("verdict").waitFor();
+  });
+} catch (error) {
+  await s.fail(error);
+} finally {
+  await stopAll();
+  await s.close();
+}
+process.exit(s.report() ? 0 : 1);
