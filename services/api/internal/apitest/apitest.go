@@ -32,6 +32,9 @@ const Password = "Correct-Horse-Battery-9"
 // Secret is the master secret of test brains.
 const Secret = "apitest-master-secret-0123456789abcdef"
 
+// SessionSecret signs the cookies of test brains.
+const SessionSecret = "apitest-session-secret"
+
 // MetricsToken opens /metrics of test brains.
 const MetricsToken = "apitest-metrics-token"
 
@@ -58,7 +61,7 @@ func Start(t testing.TB, s *store.Store, opts ...Option) *Brain {
 		t.Fatalf("open bus: %v", err)
 	}
 	cfg := api.Config{
-		Secret: []byte(Secret), SessionSecret: []byte("apitest-session-secret"), Dev: true,
+		Secret: []byte(Secret), SessionSecret: []byte(SessionSecret), Dev: true,
 		Hasher:     auth.HasherConfig{Params: auth.Params{Time: 1, Memory: 64, Threads: 1, Salt: 16, Key: 32}},
 		LoginFloor: time.Nanosecond, LoginsPerMinute: 10_000, SetupPerQuarter: 10_000,
 		MetricsEnabled: true, MetricsToken: MetricsToken, Home: "/srv/z4j",

@@ -40,6 +40,8 @@ type feed struct {
 	projectID int64
 	sockets   map[*socket]struct{} // guarded by Hub.mu
 	cancel    context.CancelFunc
+	// looked is closed after the first look at the database: what changes from then on is noticed.
+	looked chan struct{}
 }
 
 // join adds a socket to the project's feed and starts the feed when it is the first.
@@ -54,7 +56,7 @@ func (h *Hub) join(projectID int64, s *socket) (*feed, error) {
 			cancel()
 			return nil, err
 		}
-		f = &feed{projectID: projectID, sockets: map[*socket]struct{}{}, cancel: cancel}
+		f = &feed{projectID: projectID, sockets: map[*socket]struct{}{}, cancel: cancel, looked: make(chan struct{})}
 		h.feeds[projectID] = f
 		h.sockets.Add(1)
 		go func() {
@@ -112,6 +114,7 @@ func (h *Hub) watch(ctx context.Context, f *feed, sub bus.Subscription) {
 		marks, known = fresh, true
 	}
 	look()
+	close(f.looked)
 	hints := sub.C()
 	for {
 		select {

@@ -176,6 +176,11 @@ func (h *Hub) serve(s *socket, r *http.Request) int {
 		return websocket.CloseInternalServerErr
 	}
 	defer h.part(f, s)
+	select {
+	case <-f.looked:
+	case <-h.stop.Done():
+		return CloseOverloaded
+	}
 	return s.run(ctx)
 }
 

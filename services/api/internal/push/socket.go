@@ -59,7 +59,7 @@ func (s *socket) readSubscribe(stop context.Context, limit time.Duration) (proje
 		if stop.Err() != nil {
 			return uuid.Nil, CloseOverloaded
 		}
-		if isTimeout(err) || errors.Is(err, websocket.ErrReadLimit) {
+		if isTimeout(err) {
 			return uuid.Nil, CloseMalformed
 		}
 		return uuid.Nil, closedByClient
@@ -74,7 +74,7 @@ func (s *socket) readSubscribe(stop context.Context, limit time.Duration) (proje
 	return project, 0
 }
 
-// closedByClient stands for an end that needs no close frame.
+// closedByClient stands for an end that needs no close frame: the client left, or the library closed on a frame too big.
 const closedByClient = -1
 
 // notify adds topics to those the browser has not been told of yet. It never blocks: a slow browser gets one
@@ -144,8 +144,6 @@ func (s *socket) read(idle time.Duration) {
 			code := closedByClient
 			if isTimeout(err) {
 				code = CloseIdle
-			} else if errors.Is(err, websocket.ErrReadLimit) {
-				code = CloseMalformed
 			}
 			s.ended <- code
 			return
