@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestFirstBoot(t *testing.T) {
 	}
 
 	// A second brain in the same home would write the same database.
-	code, stdout, stderr := brain.CLI(t, "", "serve", "--host", "127.0.0.1", "--port", "0")
+	code, stdout, stderr := brain.CLI(t, "", "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(harness.FreePort(t)))
 	if code == 0 || !strings.Contains(stderr, brain.Home) {
 		t.Errorf("a second serve ended with %d, want a refusal that names the home:\n%s%s", code, stdout, stderr)
 	}
