@@ -5,6 +5,7 @@ package loadgen
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,9 +24,9 @@ type Load struct {
 	Frames int
 	// Prefix starts every task id, so that runs do not collapse into each other.
 	Prefix string
-	// OnAck, if set, is told the stored ids of the events in each acknowledged frame. It is called
-	// from several goroutines.
-	OnAck func(stored []string)
+	// OnAck, if set, is told the events of each acknowledged frame. It is called from several
+	// goroutines.
+	OnAck func(events []Event)
 }
 
 // Result is what a run measured.
@@ -84,7 +85,7 @@ func stream(ctx context.Context, a *Agent, number int, load Load, sent, acked *a
 	size := max(load.EventsPerFrame, 1)
 	window := max(load.Window, 1)
 	slots := make(chan struct{}, window)
-	inFlight := &book{frames: map[string][]string{}}
+	inFlight := &book{frames: map[string][]Event{}}
 
 	reader := make(chan error, 1)
 	done := make(chan struct{})
@@ -96,14 +97,14 @@ func stream(ctx context.Context, a *Agent, number int, load Load, sent, acked *a
 				reader <- err
 				return
 			}
-			stored, known := inFlight.take(id)
+			events, known := inFlight.take(id)
 			if !known {
 				reader <- fmt.Errorf("frame %q was acknowledged but not sent, or twice", id)
 				return
 			}
 			acked.Add(int64(size))
 			if load.OnAck != nil {
-				load.OnAck(stored)
+				load.OnAck(events)
 			}
 			<-slots
 			if count++; load.Frames > 0 && count == load.Frames {
@@ -122,15 +123,15 @@ func stream(ctx context.Context, a *Agent, number int, load Load, sent, acked *a
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		var stored []string
 		for i := range events {
 			events[i] = sample(load.Prefix, number, n*size+i)
-			if load.OnAck != nil {
-				stored = append(stored, a.StoredID(events[i]))
-			}
 		}
 		id := "ev_" + events[0].ID
-		inFlight.put(id, stored)
+		if load.OnAck != nil {
+			inFlight.put(id, slices.Clone(events))
+		} else {
+			inFlight.put(id, nil)
+		}
 		if err := a.Send(id, events...); err != nil {
 			return err
 		}
@@ -148,21 +149,21 @@ func stream(ctx context.Context, a *Agent, number int, load Load, sent, acked *a
 
 type book struct {
 	mu     sync.Mutex
-	frames map[string][]string
+	frames map[string][]Event
 }
 
-func (b *book) put(id string, stored []string) {
+func (b *book) put(id string, events []Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.frames[id] = stored
+	b.frames[id] = events
 }
 
-func (b *book) take(id string) ([]string, bool) {
+func (b *book) take(id string) ([]Event, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stored, ok := b.frames[id]
+	events, ok := b.frames[id]
 	delete(b.frames, id)
-	return stored, ok
+	return events, ok
 }
 
 // kinds of one task's life, in order.

@@ -99,11 +99,11 @@ func TestRunBooksEveryAcknowledgement(t *testing.T) {
 	stored := map[string]bool{}
 	got, err := Run(t.Context(), Load{
 		Agents: []Config{cfg, cfg}, EventsPerFrame: 3, Window: 8, Frames: 100, Prefix: "t",
-		OnAck: func(ids []string) {
+		OnAck: func(events []Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			for _, id := range ids {
-				stored[id] = true
+			for _, e := range events {
+				stored[e.TaskID+e.Kind] = true
 			}
 		},
 	})
