@@ -28,7 +28,9 @@ type subscription struct {
 	topics []Topic
 	once   sync.Once
 	end    func(*subscription)
-	stop   func() bool // ends the watch on the subscriber's context
+
+	mu   sync.Mutex
+	stop func() bool // ends the watch on the subscriber's context
 }
 
 // C implements Subscription.
@@ -37,8 +39,11 @@ func (s *subscription) C() <-chan Message { return s.c }
 // Close implements Subscription.
 func (s *subscription) Close() {
 	s.once.Do(func() {
-		if s.stop != nil {
-			s.stop()
+		s.mu.Lock()
+		stop := s.stop
+		s.mu.Unlock()
+		if stop != nil {
+			stop()
 		}
 		s.end(s)
 	})
@@ -90,6 +95,9 @@ func (h *hub) add(topics []Topic, end func(*subscription)) (s *subscription, fre
 // the lock that its caller holds.
 func (s *subscription) watch(ctx context.Context) {
 	if ctx.Done() != nil {
+		// The context may end before AfterFunc returns.
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.stop = context.AfterFunc(ctx, s.Close)
 	}
 }

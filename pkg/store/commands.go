@@ -196,6 +196,8 @@ type ClaimCommandsParams struct {
 	Owner, Worker string
 	// Contracts are the required contracts the slot satisfies (RetryContract for each engine).
 	Contracts []string
+	// ContractsOnly leaves commands that require no contract to another slot.
+	ContractsOnly bool
 	// RedeliverAfter and RedeliverUntil, when set, also hand out redeliverable commands that were
 	// dispatched that long ago: a long-poll answer may be lost without anybody noticing.
 	RedeliverAfter, RedeliverUntil time.Duration
@@ -260,7 +262,11 @@ func (tx *Tx) claimable(ctx context.Context, p ClaimCommandsParams, now time.Tim
 		for _, c := range p.Contracts {
 			list = append(list, param(c))
 		}
-		contract = "(" + contract + " OR required_contract IN (" + strings.Join(list, ", ") + "))"
+		in := "required_contract IN (" + strings.Join(list, ", ") + ")"
+		contract = "(" + contract + " OR " + in + ")"
+		if p.ContractsOnly {
+			contract = in
+		}
 	}
 	query := "SELECT id, timeout_seconds FROM commands WHERE agent_id = $1 AND status IN ('pending', 'dispatched')" +
 		" AND timeout_at > $2 AND " + state + " AND " + contract +

@@ -124,6 +124,7 @@ func TestCommandsGoToOneSlotThatTakesThem(t *testing.T) {
 	b := newBrain(t)
 	c := b.newAgent("web")
 	old := b.connect(c, "bare-1-1", func(_, payload map[string]any) { payload["runtime_features"] = []string{} })
+	old.wantOpen() // registered, so it is the first
 	able := b.connect(c, "bare-2-2")
 	b.issue(c, "cancel_task", time.Minute)
 	if _, payload := old.command(); payload["action"] != "cancel_task" {

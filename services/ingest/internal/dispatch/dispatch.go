@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -197,10 +198,16 @@ func (d *Dispatcher) serve(ctx context.Context, agent int64) {
 		}
 	}()
 	sent := 0
-	// The first registered slot takes what it can; what needs a contract it lacks goes to the next one.
-	for _, slot := range d.hub.Slots(agent) {
+	// The first registered slot takes what it can; a later one only what needs a contract that all before it lack.
+	var covered []string
+	for i, slot := range d.hub.Slots(agent) {
+		contracts := slices.DeleteFunc(slices.Clone(slot.Contracts()), func(c string) bool { return slices.Contains(covered, c) })
+		if i > 0 && len(contracts) == 0 {
+			continue
+		}
+		covered = append(covered, contracts...)
 		for sent < maxDrain && ctx.Err() == nil {
-			more, err := d.deliver(ctx, slot)
+			more, err := d.deliver(ctx, slot, contracts, i > 0)
 			if err != nil {
 				d.log.Warn("command not delivered", "agent_id", slot.Agent().UID.String(), "worker_id", slot.WorkerID(), "err", err)
 				break
@@ -214,9 +221,10 @@ func (d *Dispatcher) serve(ctx context.Context, agent int64) {
 }
 
 // deliver claims and sends one command; false when there is none for this slot, or the slot is no good.
-func (d *Dispatcher) deliver(ctx context.Context, slot hub.Slot) (bool, error) {
+func (d *Dispatcher) deliver(ctx context.Context, slot hub.Slot, contracts []string, contractsOnly bool) (bool, error) {
 	claimed, err := d.store.ClaimCommands(ctx, store.ClaimCommandsParams{
-		AgentID: slot.Agent().ID, Owner: d.cfg.Owner, Worker: slot.WorkerID(), Contracts: slot.Contracts(), Limit: 1,
+		AgentID: slot.Agent().ID, Owner: d.cfg.Owner, Worker: slot.WorkerID(),
+		Contracts: contracts, ContractsOnly: contractsOnly, Limit: 1,
 	})
 	if err != nil || len(claimed) == 0 {
 		return false, err
