@@ -10,8 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -64,6 +67,8 @@ type Hasher struct {
 	slots  chan struct{}
 	tokens chan struct{} // slots plus waiters
 	dummy  string
+	// releasing is set while releaseSoon waits.
+	releasing atomic.Bool
 }
 
 // NewHasher builds a Hasher. It hashes nothing yet: the dummy for unknown users is made of random bytes.
@@ -133,7 +138,23 @@ func (h *Hasher) derive(ctx context.Context, password string, p Params, salt []b
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a password check: %w", ctx.Err())
 	}
-	return argon2.IDKey([]byte(password), salt, p.Time, p.Memory, p.Threads, p.Key), nil
+	key := argon2.IDKey([]byte(password), salt, p.Time, p.Memory, p.Threads, p.Key)
+	h.releaseSoon()
+	return key, nil
+}
+
+// releaseAfter is how long the memory of a hash stays for the next one.
+const releaseAfter = 2 * time.Second
+
+// releaseSoon gives the tens of MiB of a hash back to the system: people sign in rarely, and the runtime
+// alone would keep them for minutes.
+func (h *Hasher) releaseSoon() {
+	if h.releasing.CompareAndSwap(false, true) {
+		time.AfterFunc(releaseAfter, func() {
+			h.releasing.Store(false)
+			debug.FreeOSMemory()
+		})
+	}
 }
 
 // grewFrom reports whether p is at least as strong as old everywhere and stronger somewhere.

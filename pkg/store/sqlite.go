@@ -76,7 +76,7 @@ func openSQLite(ctx context.Context, o Options) (engine, error) {
 		v := url.Values{}
 		for _, p := range append([]string{
 			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-			"cache_size(-16000)", "temp_store(MEMORY)", "mmap_size(268435456)",
+			"cache_size(-16000)", "temp_store(MEMORY)",
 		}, pragmas...) {
 			v.Add("_pragma", p)
 		}

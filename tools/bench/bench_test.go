@@ -105,6 +105,7 @@ func ingest(b *testing.B, agents, perFrame int) ingestResult {
 	if perFrame > 1 {
 		load.Window = 32
 	}
+	resetPeak(b, brain)
 	before, ownBefore := cpu(b, brain.PID()), cpu(b, os.Getpid())
 	ctx, cancel := context.WithTimeout(b.Context(), seconds())
 	defer cancel()
