@@ -59,7 +59,7 @@ func startSystem(t *testing.T) *system {
 	s.rq.worker = harness.StartRQ(t, s.rq.node, db, harness.AgentEnv(t, s.brain, s.rq.cred), "default")
 	s.rq.producer = harness.NewProducer(t, "rq", db)
 	for _, r := range []rig{s.prefork, s.silent, s.solo, s.rq} {
-		s.api.WaitAgent(t, r.cred.Agent.ID, "online", patience)
+		s.api.WaitAgent(t, r.cred.Agent.ID, "online", time.Minute)
 	}
 	return s
 }

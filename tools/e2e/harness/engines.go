@@ -79,21 +79,24 @@ func bin(t testing.TB, name string) string {
 
 func apps(t testing.TB) string { return filepath.Join(Root(t), "tools", "e2e", "apps") }
 
-// StartCelery runs `celery worker` under the given node name. args choose pool, concurrency and -E.
+// StartCelery runs `celery worker` under the given node name. args choose pool, concurrency and
+// -E. It does not wait for the worker: the agent starts last, so wait for that to be online.
 func StartCelery(t testing.TB, node, redis string, env []string, args ...string) *Process {
 	t.Helper()
-	argv := append([]string{bin(t, "celery"), "-A", "celery_app", "worker", "-n", node, "--loglevel", "INFO"}, args...)
-	p := start(t, "celery-"+node, options{dir: apps(t), env: append(env, "E2E_REDIS_URL="+redis)}, argv...)
-	p.WaitLog(t, 60*time.Second, "ready.")
+	p := start(t, "celery-"+node, options{dir: apps(t), env: append(env, "E2E_REDIS_URL="+redis)}, celeryArgs(t, node, args)...)
 	return p
 }
 
-// StartRQ runs an RQ worker with the agent, listening to the queues.
+func celeryArgs(t testing.TB, node string, args []string) []string {
+	t.Helper()
+	return append([]string{bin(t, "celery"), "-A", "celery_app", "worker", "-n", node, "--loglevel", "INFO"}, args...)
+}
+
+// StartRQ runs an RQ worker with the agent, listening to the queues. It does not wait either.
 func StartRQ(t testing.TB, name, redis string, env []string, queues ...string) *Process {
 	t.Helper()
 	argv := append([]string{bin(t, "python"), "rq_worker.py", name}, queues...)
 	p := start(t, "rq-"+name, options{dir: apps(t), env: append(env, "E2E_REDIS_URL="+redis)}, argv...)
-	p.WaitLog(t, 60*time.Second, "Listening on")
 	return p
 }
 
