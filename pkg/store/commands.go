@@ -342,7 +342,7 @@ func (tx *Tx) CompleteCommand(ctx context.Context, o CommandOutcome) (cmd Comman
 	now := tx.s.Now()
 	cmd, err = tx.s.q.CompleteCommand(ctx, tx.db, db.CompleteCommandParams{
 		ID: o.ID, AgentID: &o.Agent.ID, ProjectID: o.Agent.ProjectID, Status: status, Now: &now,
-		Result: optional(o.Result), Error: optional(cutText(o.Error, maxCommandError)), Payload: scrubPayload(cmd.Action, cmd.Payload),
+		Result: optional(o.Result), Error: optional(cutText(o.Error, maxCommandError)), Payload: ScrubPayload(cmd.Action, cmd.Payload),
 	})
 	if err = tx.s.err(err); errors.Is(err, domain.ErrNotFound) {
 		return Command{}, false, nil
@@ -388,7 +388,7 @@ func (s *Store) TimeoutCommands(ctx context.Context, limit int64) ([]Command, er
 		message := TimeoutMessage
 		for _, c := range overdue {
 			cmd, err := tx.s.q.TimeoutCommand(ctx, tx.db, db.TimeoutCommandParams{
-				ID: c.ID, Now: &now, Error: &message, Payload: scrubPayload(c.Action, c.Payload),
+				ID: c.ID, Now: &now, Error: &message, Payload: ScrubPayload(c.Action, c.Payload),
 			})
 			if err = tx.s.err(err); errors.Is(err, domain.ErrNotFound) {
 				continue // answered in the meantime
@@ -416,8 +416,9 @@ func (s *Store) TimeoutCommands(ctx context.Context, limit int64) ([]Command, er
 // RedactedToken stands where a purge token was.
 const RedactedToken = "<redacted>"
 
-// scrubPayload removes the purge token from the payload of a command that has ended: nobody needs it any more.
-func scrubPayload(action, payload string) string {
+// ScrubPayload puts RedactedToken in place of the purge token in a command's payload. Ended commands are stored so:
+// nobody needs the token any more.
+func ScrubPayload(action, payload string) string {
 	if action != "purge_queue" {
 		return payload
 	}
@@ -447,4 +448,48 @@ func cutText(text string, n int) string {
 		n--
 	}
 	return text
+}
+
+// WireTargetID is the target id that goes into a command's frame. It is the row's own but for a rate limit of all workers:
+// an agent that is told no worker takes the target for one, so there it must be empty.
+func WireTargetID(cmd Command) string {
+	if cmd.TargetID == nil {
+		return ""
+	}
+	if cmd.Action == "rate_limit" {
+		var p struct {
+			Worker *string `json:"worker_name"`
+		}
+		if json.Unmarshal([]byte(cmd.Payload), &p) == nil && (p.Worker == nil || *p.Worker == "") {
+			return ""
+		}
+	}
+	return *cmd.TargetID
+}
+
+// SubmitTask is a task to be queued by an agent on the brain's own account.
+type SubmitTask struct {
+	Engine, Name string
+	Args         []any
+	Kwargs       map[string]any
+	// Queue is the engine's default when empty.
+	Queue string
+}
+
+// NewSubmitTask is the command that has an agent queue a task. The target is what the task is queued for, such as
+// a schedule and its id.
+func NewSubmitTask(agent AgentRef, targetType, targetID string, t SubmitTask, timeout time.Duration) NewCommand {
+	if t.Args == nil {
+		t.Args = []any{}
+	}
+	if t.Kwargs == nil {
+		t.Kwargs = map[string]any{}
+	}
+	payload := map[string]any{
+		"engine": t.Engine, "name": t.Name, "args": t.Args, "kwargs": t.Kwargs, "queue": nil, "filter": map[string]any{"engine": t.Engine},
+	}
+	if t.Queue != "" {
+		payload["queue"] = t.Queue
+	}
+	return NewCommand{Agent: agent, Action: "submit_task", TargetType: targetType, TargetID: targetID, Payload: payload, Timeout: timeout}
 }

@@ -246,14 +246,10 @@ func (d *Dispatcher) deliver(ctx context.Context, slot hub.Slot, contracts []str
 
 // Payload is the payload of a command's frame.
 func Payload(cmd store.Command) []byte {
-	target := ""
-	if cmd.TargetID != nil {
-		target = *cmd.TargetID
-	}
 	c := wire.Command{
 		Action: cmd.Action, Parameters: []byte(cmd.Payload), TimeoutSeconds: int(min(max(cmd.TimeoutSeconds, 1), 3600)),
 	}
-	c.Target = wire.AppendTarget(nil, cmd.TargetType, target, c.Parameters)
+	c.Target = wire.AppendTarget(nil, cmd.TargetType, store.WireTargetID(cmd), c.Parameters)
 	if cmd.IssuedBy != nil {
 		c.IssuedBy = cmd.IssuedBy.String()
 	}
