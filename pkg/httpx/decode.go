@@ -190,7 +190,7 @@ func decodeField(sf reflect.StructField, raw json.RawMessage, present bool, fiel
 		}
 		return
 	}
-	if _, tells := field.Addr().Interface().(NullAware); string(raw) == "null" && !tells {
+	if _, tells := reflect.TypeAssert[NullAware](field.Addr()); string(raw) == "null" && !tells {
 		if rules.notNull || !nullable(field.Type()) {
 			typ, msg := typeFault(field.Type())
 			faults.at(loc, typ, msg)

@@ -56,7 +56,8 @@ func makeAgent(t *testing.T, s *store.Store, p store.Project, id int64) store.Ag
 	t.Helper()
 	now, uid := s.Now(), uuid.New()
 	err := s.ExecForTest(t.Context(), "INSERT INTO agents (id, uid, project_id, name, token_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)", []any{
-		id, uid, p.ID, "agent-" + uuid.NewString(), uuid.NewString(), now, now})
+		id, uid, p.ID, "agent-" + uuid.NewString(), uuid.NewString(), now, now,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +84,10 @@ func TestCommandLife(t *testing.T) {
 		agent, stranger := makeAgent(t, s, p, 7), makeAgent(t, s, p, 8)
 		elsewhere := agent
 		elsewhere.ProjectID++
-		first := store.NewCommand{Agent: agent, Action: "retry_task", TargetType: "task", TargetID: "celery:a",
-			Payload: map[string]any{"task_id": "a"}, IdempotencyKey: "k1", RequiredContract: store.RetryContract("celery")}
+		first := store.NewCommand{
+			Agent: agent, Action: "retry_task", TargetType: "task", TargetID: "celery:a",
+			Payload: map[string]any{"task_id": "a"}, IdempotencyKey: "k1", RequiredContract: store.RetryContract("celery"),
+		}
 		retry, created, err := createCommand(t, s, first)
 		if err != nil || !created || retry.Status != domain.CommandPending || !retry.TimeoutAt.Equal(c.at.Add(time.Minute)) {
 			t.Fatalf("create: %+v %v %v", retry, created, err)
@@ -130,8 +133,10 @@ func TestCommandLife(t *testing.T) {
 			t.Fatalf("claimed twice: %+v %v", again, err)
 		}
 		c.advance(20 * time.Second)
-		again, err := s.ClaimCommands(ctx, store.ClaimCommandsParams{AgentID: 7, Limit: 10, Contracts: []string{store.RetryContract("celery")},
-			RedeliverAfter: 10 * time.Second, RedeliverUntil: time.Minute})
+		again, err := s.ClaimCommands(ctx, store.ClaimCommandsParams{
+			AgentID: 7, Limit: 10, Contracts: []string{store.RetryContract("celery")},
+			RedeliverAfter: 10 * time.Second, RedeliverUntil: time.Minute,
+		})
 		if err != nil || len(again) != 1 || again[0].ID != cancel.ID {
 			t.Fatalf("redelivery: %+v %v", again, err)
 		}
@@ -199,8 +204,10 @@ func TestPurgeTokenIsForgotten(t *testing.T) {
 	t.Parallel()
 	eachWithClock(t, func(t *testing.T, s *store.Store, c *clock) {
 		p := makeProject(t, s, "shop")
-		cmd, _, err := createCommand(t, s, store.NewCommand{Agent: makeAgent(t, s, p, 1), Action: "purge_queue", TargetType: "queue", TargetID: "q",
-			Payload: map[string]any{"queue": "q", "confirm_token": "abc", "force": false}})
+		cmd, _, err := createCommand(t, s, store.NewCommand{
+			Agent: makeAgent(t, s, p, 1), Action: "purge_queue", TargetType: "queue", TargetID: "q",
+			Payload: map[string]any{"queue": "q", "confirm_token": "abc", "force": false},
+		})
 		if err != nil || !strings.Contains(cmd.Payload, `"abc"`) {
 			t.Fatalf("%+v %v", cmd, err)
 		}

@@ -139,6 +139,7 @@ func (d *deltas) row(f *footprint, sign int64) {
 				w.Succeeded += sign
 			case domain.RollupFailure:
 				w.Failed += sign
+			default: // a worker's page tells of successes and failures only
 			}
 		}
 	}

@@ -20,8 +20,6 @@ import (
 
 var base = time.Now().UTC().Truncate(time.Second).Add(-time.Hour)
 
-func text(s string) *string { return &s }
-
 // event builds a life-cycle event as the decoder would.
 func event(kind domain.EventKind, task string, at time.Time, change ...func(*store.IngestEvent)) store.IngestEvent {
 	e := store.IngestEvent{
@@ -30,13 +28,13 @@ func event(kind domain.EventKind, task string, at time.Time, change ...func(*sto
 	}
 	switch kind {
 	case domain.KindReceived:
-		e.Args, e.Kwargs = text(`[1,2]`), text(`{"a":"b"}`)
+		e.Args, e.Kwargs = new(`[1,2]`), new(`{"a":"b"}`)
 	case domain.KindSucceeded:
-		ms := int64(at.UnixNano()%997 + 1)
-		e.Result, e.RuntimeMS = text(`"5"`), &ms
+		ms := at.UnixNano()%997 + 1
+		e.Result, e.RuntimeMS = new(`"5"`), &ms
 		e.Rest = fmt.Appendf(nil, `{"result":"5","runtime_ms":%d}`, ms)
 	case domain.KindFailed:
-		e.Exception, e.Traceback = text("ValueError"), text("Traceback (most recent call last):\n  File \"/a/b.py\", line 3, in f\nValueError: x\n")
+		e.Exception, e.Traceback = new("ValueError"), new("Traceback (most recent call last):\n  File \"/a/b.py\", line 3, in f\nValueError: x\n")
 	}
 	for _, f := range change {
 		f(&e)
@@ -111,7 +109,7 @@ func TestEventPayloadRoundTrip(t *testing.T) {
 			return e
 		}
 		send(bare(domain.KindReceived, 0, func(e *store.IngestEvent) {
-			e.TaskName, e.Queue, e.Args, e.Kwargs = "a.b", "q1", text(`[1]`), text(`{}`)
+			e.TaskName, e.Queue, e.Args, e.Kwargs = "a.b", "q1", new(`[1]`), new(`{}`)
 			e.Nulls = store.MemberWorker
 			e.Rest = []byte(`{"root_task_id":"r"}`)
 		}), `{"task_name":"a.b","queue":"q1","args":[1],"kwargs":{},"worker":null,"root_task_id":"r"}`)
@@ -121,7 +119,7 @@ func TestEventPayloadRoundTrip(t *testing.T) {
 		}), `{"task_name":"<unknown:abcdefgh>","queue":null,"worker":"w@h","args":null,"kwargs":null}`)
 		// A second delivery with other arguments and another queue: the first event keeps what it said.
 		send(bare(domain.KindReceived, 2, func(e *store.IngestEvent) {
-			e.TaskName, e.Queue, e.Args, e.Kwargs = "a.c", "q2", text(`[2]`), text(`{"x":"ü"}`)
+			e.TaskName, e.Queue, e.Args, e.Kwargs = "a.c", "q2", new(`[2]`), new(`{"x":"ü"}`)
 		}), `{"task_name":"a.c","queue":"q2","args":[2],"kwargs":{"x":"ü"}}`)
 
 		for _, e := range storetest.Events(t, s) {
@@ -158,7 +156,7 @@ func TestCountersEqualRecount(t *testing.T) {
 							e.Queue = []string{"q", "p", ""}[r.IntN(3)]
 							e.Worker = []string{"w1", "w2", ""}[r.IntN(3)]
 							if e.Exception != nil {
-								e.Exception = text(fmt.Sprintf("E%d", r.IntN(3)))
+								e.Exception = new(fmt.Sprintf("E%d", r.IntN(3)))
 							}
 						}))
 				}

@@ -158,8 +158,7 @@ func (p *pg) mapErr(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return tagged{domain.ErrNotFound, err}
 	}
-	var pe *pgconn.PgError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
 		case pe.Code == "23505":
 			return tagged{domain.ErrConflict, err}

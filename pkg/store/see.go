@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"sync"
 	"time"
 
@@ -54,9 +55,7 @@ func (c *seenCache) put(entries map[seenKey]seenVal) {
 	if len(c.last)+len(entries) > maxSeen {
 		clear(c.last)
 	}
-	for k, v := range entries {
-		c.last[k] = v
-	}
+	maps.Copy(c.last, entries)
 }
 
 // ForgetSeen drops what is remembered of an agent, so that its next frame marks it online again.
@@ -323,8 +322,10 @@ func (b *ingestBatch) restoreStripped(ctx context.Context, g *taskGroup) error {
 			name  int64
 			value *string
 		}{
-			{memberTaskName, "task_name", old.NameID, nil}, {memberQueue, "queue", old.QueueID, nil},
-			{memberArgs, "args", 0, old.Args}, {memberKwargs, "kwargs", 0, old.Kwargs},
+			{memberTaskName, "task_name", old.NameID, nil},
+			{memberQueue, "queue", old.QueueID, nil},
+			{memberArgs, "args", 0, old.Args},
+			{memberKwargs, "kwargs", 0, old.Kwargs},
 		} {
 			if c.stripped&mask&f.bit == 0 {
 				continue

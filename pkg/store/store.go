@@ -112,8 +112,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey,
-		seen: newSeenCache(), eventRetention: o.EventRetention}
+	s := &Store{
+		q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey,
+		seen: newSeenCache(), eventRetention: o.EventRetention,
+	}
 	var err error
 	switch {
 	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):

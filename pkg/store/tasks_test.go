@@ -41,8 +41,10 @@ func seedTasks(t *testing.T, s *store.Store, projectID int64, n int) {
 			at := at.Add(time.Second)
 			started = &at
 		}
-		rows = append(rows, []any{projectID, engine, fmt.Sprintf("id-%06d", i), names[i%len(names)], queue, worker, int64(state),
-			int64(domain.PriorityNormal), at, started, start.Add(time.Duration(i) * time.Second), at})
+		rows = append(rows, []any{
+			projectID, engine, fmt.Sprintf("id-%06d", i), names[i%len(names)], queue, worker, int64(state),
+			int64(domain.PriorityNormal), at, started, start.Add(time.Duration(i) * time.Second), at,
+		})
 	}
 	err = s.ExecForTest(t.Context(), "INSERT INTO tasks (project_id, engine_id, task_id, name_id, queue_id, worker_id, state, priority, "+
 		"received_at, started_at, seen_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", rows...)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -291,9 +292,7 @@ func TestWorkerControls(t *testing.T) {
 		w.connect(other, map[string]string{"rq": rqCaps})
 		send := func(what string, agent store.AgentRef, more map[string]any) answer {
 			body := map[string]any{"agent_id": agent.UID, "worker_name": "w1@host"}
-			for k, v := range more {
-				body[k] = v
-			}
+			maps.Copy(body, more)
 			return w.issue("operator", what, body)
 		}
 		if a := send("restart-worker", w.agent, map[string]any{"worker_name": "nobody"}); a.status != 422 || !strings.Contains(a.text("message"), "list of workers") {

@@ -23,15 +23,15 @@ func shopTasks(w *world) (now time.Time) {
 	for i := range 5 {
 		at, id := now.Add(time.Duration(i)*10*time.Second), fmt.Sprintf("ok-%d", i)
 		r := event(domain.KindReceived, id, "shop.pay", at)
-		r.Args, r.Kwargs = ptr(`[1]`), ptr(`{"k":"v"}`)
+		r.Args, r.Kwargs = new(`[1]`), new(`{"k":"v"}`)
 		d := event(domain.KindSucceeded, id, "<unknown:"+id+">", at.Add(3*time.Second))
-		d.Result, d.RuntimeMS, d.Rest = ptr(`"22"`), ptr(int64(2000)), []byte(`{"result":"22","runtime_ms":2000}`)
+		d.Result, d.RuntimeMS, d.Rest = new(`"22"`), new(int64(2000)), []byte(`{"result":"22","runtime_ms":2000}`)
 		events = append(events, r, event(domain.KindStarted, id, "<unknown:"+id+">", at.Add(time.Second)), d)
 	}
 	for i := range 3 {
 		at, id := now.Add(time.Duration(i)*10*time.Second+2*time.Minute), fmt.Sprintf("bad-%d", i)
 		f := event(domain.KindFailed, id, "<unknown:"+id+">", at.Add(2*time.Second))
-		f.Exception, f.Traceback = ptr("ValueError"), ptr("Traceback\n  File \"/srv/a.py\", line 3, in boom\nValueError: no\n")
+		f.Exception, f.Traceback = new("ValueError"), new("Traceback\n  File \"/srv/a.py\", line 3, in boom\nValueError: no\n")
 		f.Rest = []byte(`{"exception":"ValueError"}`)
 		events = append(events, event(domain.KindReceived, id, "shop.boom", at), event(domain.KindStarted, id, "shop.boom", at.Add(time.Second)), f)
 	}
@@ -180,8 +180,14 @@ func TestBulkDelete(t *testing.T) {
 		if a := w.call("operator", http.MethodPost, path, nil, map[string]any{"filter_state": "failure"}); a.status != 403 {
 			t.Errorf("operator: %d", a.status)
 		}
-		for _, body := range []map[string]any{{}, {"task_ids": []string{uuid.NewString()}, "filter_state": "failure"}, {"filter_state": "x"},
-			{"filter_priority": []string{"urgent"}}, {"task_ids": []string{}}, {"nope": 1}} {
+		for _, body := range []map[string]any{
+			{},
+			{"task_ids": []string{uuid.NewString()}, "filter_state": "failure"},
+			{"filter_state": "x"},
+			{"filter_priority": []string{"urgent"}},
+			{"task_ids": []string{}},
+			{"nope": 1},
+		} {
 			if a := drop(body); a.status != 422 {
 				t.Errorf("%v: %d %s", body, a.status, a.raw)
 			}

@@ -205,8 +205,6 @@ func (w *world) get(path string, query ...string) answer {
 	return a
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // event is an event of a Celery task at a second of the test's hour.
 func event(kind domain.EventKind, id, name string, at time.Time) store.IngestEvent {
 	return store.IngestEvent{

@@ -282,8 +282,7 @@ func (p *peer) closeCode() (int, string) {
 	p.t.Helper()
 	for {
 		_, err := p.read(patience)
-		var ce *websocket.CloseError
-		if errors.As(err, &ce) {
+		if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
 			return ce.Code, ce.Text
 		}
 		var ne net.Error

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -75,9 +76,7 @@ func TestBehaviourProbes(t *testing.T) {
 	b := newBrain(t)
 	plays := map[string]func(*probeCase){}
 	for _, m := range []map[string]func(*probeCase){handshakePlays(), framePlays(), batchPlays(), specialPlays()} {
-		for name, play := range m {
-			plays[name] = play
-		}
+		maps.Copy(plays, m)
 	}
 	probes := loadProbes(t)
 	if len(probes) != 70 {

@@ -200,7 +200,7 @@ func (r *rows) RawValues() [][]byte                          { return nil }
 
 // Values returns the row's columns as the driver gives them.
 func (r *rows) Values() ([]any, error) {
-	columns, err := r.Rows.Columns()
+	columns, err := r.Columns()
 	if err != nil {
 		return nil, err
 	}

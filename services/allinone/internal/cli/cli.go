@@ -49,7 +49,6 @@ func fail(code int, format string, args ...any) error {
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	home           string
 }
 
 // Background is the root of every context of the process.
@@ -138,8 +137,7 @@ func (a *app) load(o config.Options) (*config.Config, error) {
 	o.Environ, o.Mint = config.Environ(), true
 	cfg, err := config.Load(o)
 	if err != nil {
-		var faults *config.FaultError
-		if errors.As(err, &faults) {
+		if faults, ok := errors.AsType[*config.FaultError](err); ok {
 			var b strings.Builder
 			b.WriteString("the settings are not usable:")
 			for _, f := range faults.Faults {

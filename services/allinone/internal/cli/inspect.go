@@ -174,10 +174,17 @@ func (a *app) statusCommand() *cobra.Command {
 					name  string
 					value any
 				}{
-					{"version", domain.Version}, {"environment", environment}, {"database", cfg.Database.SafeURL()},
-					{"schema", fmt.Sprintf("%d of %d", current, head)}, {"size", fmt.Sprintf("%.1f MiB", float64(size)/(1<<20))},
-					{"users", totals.Users}, {"projects", totals.Projects}, {"agents", fmt.Sprintf("%d, %d online", totals.Agents, totals.AgentsOnline)},
-					{"tasks", totals.Tasks}, {"commands", fmt.Sprintf("%d open", totals.CommandsOpen)}, {"sessions", totals.Sessions},
+					{"version", domain.Version},
+					{"environment", environment},
+					{"database", cfg.Database.SafeURL()},
+					{"schema", fmt.Sprintf("%d of %d", current, head)},
+					{"size", fmt.Sprintf("%.1f MiB", float64(size)/(1<<20))},
+					{"users", totals.Users},
+					{"projects", totals.Projects},
+					{"agents", fmt.Sprintf("%d, %d online", totals.Agents, totals.AgentsOnline)},
+					{"tasks", totals.Tasks},
+					{"commands", fmt.Sprintf("%d open", totals.CommandsOpen)},
+					{"sessions", totals.Sessions},
 					{"audit rows", totals.AuditRows},
 				} {
 					a.printf("%-12s %v\n", l.name, l.value)

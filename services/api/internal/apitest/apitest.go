@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -200,9 +201,7 @@ func (c *Client) Do(method, path string, body any) Answer {
 	if token := c.Cookie("z4j_csrf"); token != "" && !c.NoCSRF && method != http.MethodGet {
 		req.Header.Set(auth.CSRFHeader, token)
 	}
-	for name, values := range c.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, c.Header)
 	res, err := c.http.Do(req)
 	if err != nil {
 		c.t.Fatalf("%s %s: %v", method, path, err)

@@ -132,8 +132,10 @@ func (g *group) list(r *rest.Request) (any, error) {
 		limit = min(q.Limit, g.cfg.MaxPageSize)
 	}
 	page := store.CommandPage{ProjectID: r.Project.ID, Limit: int64(limit) + 1}
-	if slices.Contains([]string{domain.CommandPending, domain.CommandDispatched, domain.CommandCompleted, domain.CommandFailed,
-		domain.CommandTimeout, domain.CommandCancelled}, q.Status) {
+	if slices.Contains([]string{
+		domain.CommandPending, domain.CommandDispatched, domain.CommandCompleted, domain.CommandFailed,
+		domain.CommandTimeout, domain.CommandCancelled,
+	}, q.Status) {
 		page.Status = q.Status
 	}
 	if c, ok := httpx.ParseCursor(q.Cursor); ok && !c.Null && c.Raw == nil {

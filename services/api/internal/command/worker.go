@@ -4,6 +4,7 @@ package command
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 
@@ -47,9 +48,7 @@ func (g *group) control(r *rest.Request, b *RestartWorkerRequest, action string,
 		return nil, err
 	}
 	payload := map[string]any{"engine": w.Engine, "worker_name": w.Name}
-	for k, v := range more {
-		payload[k] = v
-	}
+	maps.Copy(payload, more)
 	return g.issue(r, order{agent: a, action: action, target: "worker", targetID: w.Name, payload: payload, key: b.IdempotencyKey})
 }
 

@@ -58,12 +58,10 @@ func (h *Hub) join(projectID int64, s *socket) (*feed, error) {
 		}
 		f = &feed{projectID: projectID, sockets: map[*socket]struct{}{}, cancel: cancel, looked: make(chan struct{})}
 		h.feeds[projectID] = f
-		h.sockets.Add(1)
-		go func() {
-			defer h.sockets.Done()
+		h.sockets.Go(func() {
 			defer sub.Close()
 			h.watch(ctx, f, sub)
-		}()
+		})
 	}
 	f.sockets[s] = struct{}{}
 	return f, nil

@@ -61,8 +61,7 @@ func next(t *testing.T, conn *websocket.Conn, within time.Duration) (frame strin
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(within))
 	_, data, err := conn.ReadMessage()
-	var closed *websocket.CloseError
-	if errors.As(err, &closed) {
+	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 		return "", closed.Code
 	}
 	if err != nil {

@@ -45,8 +45,7 @@ func decodeQuery(r *http.Request, dst any) error {
 		return err
 	}
 	err = httpx.DecodeBytes(raw, dst)
-	var invalid *httpx.ValidationError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*httpx.ValidationError](err); ok {
 		for i := range invalid.Errors {
 			invalid.Errors[i].Loc[0] = "query"
 		}

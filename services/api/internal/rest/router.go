@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -173,8 +174,7 @@ func (rt *Router) resolveProject(req *Request, op *Op) error {
 func (rt *Router) decode(req *Request, op *Op, params []string) error {
 	all := &httpx.ValidationError{}
 	collect := func(err error) error {
-		var invalid *httpx.ValidationError
-		if errors.As(err, &invalid) {
+		if invalid, ok := errors.AsType[*httpx.ValidationError](err); ok {
 			all.Errors = append(all.Errors, invalid.Errors...)
 			return nil
 		}
@@ -218,9 +218,7 @@ func isUUIDParam(name string) bool { return strings.HasSuffix(name, "_id") && na
 func (rt *Router) answer(w http.ResponseWriter, r *http.Request, op *Op, out any) {
 	status := op.Status
 	if a, ok := out.(Answer); ok {
-		for name, values := range a.Header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), a.Header)
 		if a.Status != 0 {
 			status = a.Status
 		}

@@ -43,8 +43,7 @@ type field struct {
 // fields lists the JSON members of a struct, embedded structs flattened.
 func fields(t reflect.Type) []field {
 	var out []field
-	for i := range t.NumField() {
-		sf := t.Field(i)
+	for sf := range t.Fields() {
 		if sf.Name == "_" {
 			continue
 		}
@@ -66,8 +65,8 @@ func fields(t reflect.Type) []field {
 
 // closed reports whether a struct refuses unknown members.
 func closed(t reflect.Type) bool {
-	for i := range t.NumField() {
-		if sf := t.Field(i); sf.Name == "_" && sf.Tag.Get("extra") == "forbid" {
+	for sf := range t.Fields() {
+		if sf.Name == "_" && sf.Tag.Get("extra") == "forbid" {
 			return true
 		}
 	}
@@ -103,10 +102,10 @@ func (s *schemas) of(t reflect.Type, input bool) map[string]any {
 	case rawType:
 		return map[string]any{}
 	}
-	if own, ok := reflect.New(t).Elem().Interface().(SchemaOf); ok && t.Kind() != reflect.Pointer {
+	if own, ok := reflect.TypeAssert[SchemaOf](reflect.New(t).Elem()); ok && t.Kind() != reflect.Pointer {
 		return own.Schema()
 	}
-	if e, ok := reflect.New(t).Elem().Interface().(Enum); ok && t.Kind() != reflect.Pointer {
+	if e, ok := reflect.TypeAssert[Enum](reflect.New(t).Elem()); ok && t.Kind() != reflect.Pointer {
 		return map[string]any{"type": "string", "enum": e.Values()}
 	}
 	switch t.Kind() {
@@ -271,10 +270,10 @@ func (s *schemas) constrain(schema map[string]any, f field, input bool) map[stri
 		set("pattern", p)
 	}
 	if def, ok := f.tag.Lookup("default"); ok {
-		switch {
-		case kind == reflect.Bool:
+		switch kind {
+		case reflect.Bool:
 			set("default", def == "true")
-		case kind == reflect.String:
+		case reflect.String:
 			set("default", def)
 		default:
 			set("default", json.Number(def))

@@ -32,6 +32,6 @@ func (s Stream) serve(w http.ResponseWriter, r *http.Request, log *slog.Logger) 
 		if r.Context().Err() == nil {
 			log.ErrorContext(r.Context(), "stream failed half-way", "path", r.URL.Path, "err", err)
 		}
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // the one way to tell the client that the answer is cut
 	}
 }

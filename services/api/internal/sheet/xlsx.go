@@ -60,8 +60,11 @@ func newXLSX(w io.Writer, name string, columns []string) (*xlsxWriter, error) {
 		`xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="` +
 		escape(name) + `" sheetId="1" r:id="rId1"/></sheets></workbook>`
 	for _, part := range []struct{ name, content string }{
-		{"[Content_Types].xml", contentTypes}, {"_rels/.rels", packageRels}, {"xl/workbook.xml", workbook},
-		{"xl/_rels/workbook.xml.rels", workbookRels}, {"xl/styles.xml", styles},
+		{"[Content_Types].xml", contentTypes},
+		{"_rels/.rels", packageRels},
+		{"xl/workbook.xml", workbook},
+		{"xl/_rels/workbook.xml.rels", workbookRels},
+		{"xl/styles.xml", styles},
 	} {
 		f, err := x.zip.Create(part.name)
 		if err != nil {

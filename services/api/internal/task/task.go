@@ -249,8 +249,10 @@ func (g *group) pageSize(asked int) int {
 // slow turns a read that ran into its limit into an answer that says what to do.
 func slow(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &domain.Error{Code: domain.CodeTimeout, Cause: err,
-			Message: "the search took too long and was given up; narrow it by state, queue, name or time"}
+		return &domain.Error{
+			Code: domain.CodeTimeout, Cause: err,
+			Message: "the search took too long and was given up; narrow it by state, queue, name or time",
+		}
 	}
 	return err
 }

@@ -44,8 +44,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		refused:     counter("z4j_ingest_frames_refused_total", "Frames that can never be stored and were dropped."),
 		ipDenied:    vec("z4j_auth_ip_denied_total", "Requests refused by an address allow-list.", "surface"),
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.handshakes, m.closes, m.framesIn, m.framesOut, m.bytesIn,
-		m.frameErrors, m.acks, m.withheld, m.refused, m.ipDenied} {
+	for _, c := range []prometheus.Collector{
+		m.connections, m.handshakes, m.closes, m.framesIn, m.framesOut, m.bytesIn,
+		m.frameErrors, m.acks, m.withheld, m.refused, m.ipDenied,
+	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
