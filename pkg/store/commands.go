@@ -493,3 +493,12 @@ func NewSubmitTask(agent AgentRef, targetType, targetID string, t SubmitTask, ti
 	}
 	return NewCommand{Agent: agent, Action: "submit_task", TargetType: targetType, TargetID: targetID, Payload: payload, Timeout: timeout}
 }
+
+// CountOpenCommands counts an agent's commands that are pending or dispatched.
+func (s *Store) CountOpenCommands(ctx context.Context, agentID int64) (int64, error) {
+	n, err := s.q.CountOpenCommands(ctx, s.eng.read(), db.CountOpenCommandsParams{AgentID: &agentID})
+	if err != nil {
+		return 0, fmt.Errorf("count open commands: %w", s.err(err))
+	}
+	return n, nil
+}

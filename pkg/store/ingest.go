@@ -119,6 +119,11 @@ const touchEvery = 5 * time.Second
 // moved, agents marked as seen. On success Accepted and Changed of each item are set and everything
 // is durable. On an error nothing is stored; domain.ErrTransient means that the same call may succeed later.
 func (s *Store) Ingest(ctx context.Context, items []*IngestItem) error {
+	return s.ingest(ctx, items, nil)
+}
+
+// ingest is Ingest with a step before it in the same transaction.
+func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(context.Context, *Tx) error) error {
 	b := &ingestBatch{s: s, items: items, now: s.Now()}
 	if err := s.eng.prepareDays(ctx, b.days()); err != nil {
 		return s.err(err)
@@ -129,6 +134,11 @@ func (s *Store) Ingest(ctx context.Context, items []*IngestItem) error {
 		b.groups, b.loose, b.looseOf = nil, nil, nil
 		for _, it := range items {
 			it.Accepted, it.Changed = 0, false
+		}
+		if first != nil {
+			if err := first(ctx, tx); err != nil {
+				return err
+			}
 		}
 		return b.run(ctx)
 	})

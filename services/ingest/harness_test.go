@@ -33,6 +33,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must happen.
 const patience = 15 * time.Second
 
+type ingestConfig = ingest.Config
+
 var master = []byte("ingest-test-master-secret-0123456789abcdef")
 
 // previous is the master secret before master.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/z4jdev/z4j/pkg/bus"
 	"github.com/z4jdev/z4j/pkg/config"
-	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/redact"
 	"github.com/z4jdev/z4j/pkg/store"
@@ -27,6 +27,7 @@ import (
 	"github.com/z4jdev/z4j/services/ingest/internal/commit"
 	"github.com/z4jdev/z4j/services/ingest/internal/dispatch"
 	"github.com/z4jdev/z4j/services/ingest/internal/hub"
+	"github.com/z4jdev/z4j/services/ingest/internal/longpoll"
 	"github.com/z4jdev/z4j/services/ingest/internal/notice"
 	"github.com/z4jdev/z4j/services/ingest/internal/watch"
 )
@@ -50,6 +51,9 @@ type Config struct {
 	// Writers is how many ingest transactions run at a time on PostgreSQL (4); SQLite has one.
 	Writers int
 
+	// RedeliverAfter and RedeliverUntil bound the age at which commands are sent again to polling agents (10 s, 60 s).
+	RedeliverAfter, RedeliverUntil time.Duration
+
 	// SlotLease, PollInterval, TimeoutSweep: see the packages below; zero is right outside tests.
 	SlotLease, PollInterval, TimeoutSweep time.Duration
 
@@ -66,6 +70,7 @@ func ConfigFrom(c *config.Config) (Config, error) {
 	return Config{
 		MaxFrameBytes: min(c.Agents.MaxFrameBytes, c.Agents.MaxFrameBytesCompat), SlotCap: c.Agents.ConcurrencyCap,
 		IdleTimeout: c.Agents.IdleTimeout.Duration(), QueueEntries: c.Agents.QueueSize, Allow: allow,
+		RedeliverAfter: c.Agents.LongPollRedispatchMin.Duration(), RedeliverUntil: c.Agents.LongPollRedispatch.Duration(),
 		RedactionKeys: c.Agents.RedactionKeys, TimeoutSweep: c.Commands.TimeoutSweep.Duration(),
 	}, nil
 }
@@ -92,6 +97,7 @@ type Service struct {
 	committer *commit.Committer
 	dispatch  *dispatch.Dispatcher
 	watch     *watch.Watch
+	longpoll  *longpoll.Server
 	refusals  *notice.Refusals
 	handler   http.Handler
 }
@@ -129,6 +135,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	lpMetrics, err := longpoll.NewMetrics(d.Registry, wsMetrics.IPDenied)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	s := &Service{cfg: cfg, log: d.Logger}
 	slots := new(hub.Hub)
 	hints := notice.Hints{Bus: d.Bus, Logger: d.Logger}
@@ -146,8 +156,15 @@ func New(cfg Config, d Deps) (*Service, error) {
 	s.dispatch = dispatch.New(dispatch.Config{Owner: cfg.Owner, PollInterval: cfg.PollInterval, TimeoutInterval: cfg.TimeoutSweep}, dispatch.Deps{
 		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger,
 	})
+	s.longpoll = longpoll.New(longpoll.Config{
+		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, RedeliverAfter: cfg.RedeliverAfter, RedeliverUntil: cfg.RedeliverUntil,
+		PollInterval: cfg.PollInterval, Allow: cfg.Allow,
+	}, longpoll.Deps{
+		Store: d.Store, Commands: s.dispatch, Hints: hints, Refusals: s.refusals, Metrics: lpMetrics, Redact: engine, Logger: d.Logger,
+		Now: d.Now, Payload: dispatch.Payload, Committed: committed(hints), Master: d.Master, Previous: d.Previous,
+	})
 	s.watch = watch.New(watch.Config{Owner: cfg.Owner, Lease: cfg.SlotLease, BarredInterval: cfg.PollInterval}, watch.Deps{
-		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected,
+		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected, Wake: s.longpoll.Wake,
 	})
 	s.ws = agentws.New(agentws.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, SlotCap: cfg.SlotCap, SlotLease: cfg.SlotLease,
@@ -158,29 +175,27 @@ func New(cfg Config, d Deps) (*Service, error) {
 	})
 	r := chi.NewRouter()
 	r.Handle("/ws/agent", s.ws)
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		httpx.WriteError(w, r, domain.Errorf(domain.CodeNotFound, "no such path here: %s", r.URL.Path))
-	})
+	s.longpoll.Routes(r)
+	r.MethodNotAllowed(httpx.MethodNotAllowed)
+	r.NotFound(httpx.NotFound)
 	s.handler = r
 	return s, nil
 }
 
-// committed tells the dashboards of each project whose tasks a commit changed, once.
+// committed tells the dashboards of each project what a commit changed, once.
 func committed(hints notice.Hints) func([]*store.IngestItem) {
 	return func(items []*store.IngestItem) {
-		var told []int64
-	next:
+		var tasks, agents []int64
 		for _, it := range items {
-			if !it.Changed && it.Accepted == 0 && it.Heartbeat == nil {
-				continue
+			id := it.Agent.ProjectID
+			if (it.Changed || it.Accepted > 0 || it.Heartbeat != nil) && !slices.Contains(tasks, id) {
+				tasks = append(tasks, id)
+				hints.TasksChanged(context.Background(), id)
 			}
-			for _, id := range told {
-				if id == it.Agent.ProjectID {
-					continue next
-				}
+			if it.AgentTouched && !slices.Contains(agents, id) {
+				agents = append(agents, id)
+				hints.AgentChanged(context.Background(), it.Agent)
 			}
-			told = append(told, it.Agent.ProjectID)
-			hints.TasksChanged(context.Background(), it.Agent.ProjectID)
 		}
 	}
 }
@@ -212,6 +227,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
 		defer cancel()
+		s.longpoll.Stop()
 		if err := s.ws.Shutdown(end); err != nil {
 			s.log.Warn("agent connections cut at the end of the time for shutting down", "err", err)
 		}

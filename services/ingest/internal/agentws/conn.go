@@ -22,6 +22,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/wire"
 	"github.com/z4jdev/z4j/services/ingest/internal/decode"
 	"github.com/z4jdev/z4j/services/ingest/internal/intake"
+	"github.com/z4jdev/z4j/services/ingest/internal/throttle"
 )
 
 var (
@@ -210,7 +211,7 @@ func (c *Conn) handleFailed(err error) {
 		c.log.Warn("agent connection closed: malformed frame", "reason", fault.Error())
 	}
 	if fault.Class == wire.ClassSignature {
-		c.srv.agentFailures.add(agentKey(c.ref.ID))
+		c.srv.agentFailures.Add(throttle.AgentKey(c.ref.ID))
 	}
 	c.Close(fault.CloseCode(), "")
 }

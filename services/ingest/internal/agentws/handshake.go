@@ -17,6 +17,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/wire"
+	"github.com/z4jdev/z4j/services/ingest/internal/throttle"
 )
 
 // Names of the protocol's features that retries depend on.
@@ -48,8 +49,8 @@ func bearer(authorization string) string {
 // handshake runs section 2.1 of the protocol up to the registered slot.
 func (s *Server) handshake(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, authorization string) (*Conn, *refusal) {
 	deadline := time.Now().Add(s.cfg.HandshakeTimeout)
-	key := addressKey(ip)
-	if s.ipFailures.blocked(key) {
+	key := throttle.AddressKey(ip)
+	if s.ipFailures.Blocked(key) {
 		return nil, &refusal{CloseTooMany, "too many failed connection attempts from this address; wait a minute", "throttled"}
 	}
 	if len(s.cfg.Allow) > 0 && !httpx.ContainsIP(s.cfg.Allow, ip) {
@@ -70,7 +71,7 @@ func (s *Server) handshake(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, 
 
 // failed counts a failed handshake and records it; the log gets the first one and then every hundredth.
 func (s *Server) failed(ip netip.Addr, key, action, reason string) {
-	if n := s.ipFailures.add(key); n == 1 || n%100 == 0 {
+	if n := s.ipFailures.Add(key); n == 1 || n%100 == 0 {
 		s.log.Warn("agent connection refused", "address", ip.String(), "reason", reason, "failures_in_window", n)
 	}
 	s.refusals.Refused(s.ctx, ip, action, reason)
@@ -97,13 +98,11 @@ func (s *Server) login(ip netip.Addr, key, authorization string) (store.AgentLog
 	case !login.ProjectActive:
 		s.failed(ip, key, "agent.auth.project_inactive", "the agent's project is archived")
 		return login, &refusal{CloseUnauthenticated, "", "project_inactive"}
-	case s.agentFailures.blocked(agentKey(login.Ref.ID)):
+	case s.agentFailures.Blocked(throttle.AgentKey(login.Ref.ID)):
 		return login, &refusal{CloseTooMany, "too many frames of this agent failed authentication; wait a minute", "throttled"}
 	}
 	return login, nil
 }
-
-func agentKey(id int64) string { return "agent:" + strconv.FormatInt(id, 10) }
 
 // hello reads and checks the first frame.
 func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.AgentLogin, ip netip.Addr, key string) (*wire.Hello, *refusal) {
@@ -116,7 +115,7 @@ func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.Agent
 		defer func() { s.frames.Put(frame) }()
 	}
 	if err != nil {
-		s.ipFailures.add(key)
+		s.ipFailures.Add(key)
 		var timeout interface{ Timeout() bool }
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
@@ -133,12 +132,12 @@ func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.Agent
 		err = &wire.Error{Class: wire.ClassProtocol, Field: "worker_id", Reason: "contains a NUL character"}
 	}
 	if err != nil {
-		s.ipFailures.add(key)
+		s.ipFailures.Add(key)
 		log.Warn("agent connection closed: bad hello", "reason", err.Error())
 		return nil, &refusal{CloseBadFrame, "", "bad_hello"}
 	}
 	if h.ProtocolVersion != domain.ProtocolVersion {
-		s.ipFailures.add(key)
+		s.ipFailures.Add(key)
 		log.Warn("agent connection closed: it speaks another protocol version; install an agent of this brain's major version",
 			"agent_protocol", h.ProtocolVersion, "brain_protocol", domain.ProtocolVersion, "agent_version", h.AgentVersion, "brain_version", domain.Version)
 		return nil, &refusal{CloseProtocolVersion, "", "protocol_version"}

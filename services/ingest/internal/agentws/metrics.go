@@ -55,6 +55,9 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
+// IPDenied counts a request that an address allow-list refused.
+func (m *Metrics) IPDenied(surface string) { m.ipDenied.WithLabelValues(surface).Inc() }
+
 func codeLabel(code int) string {
 	switch code {
 	case 0, 1000, 1001, 1002, 1006, CloseInternal, CloseRestart, CloseReplaced, CloseRevoked, CloseBadFrame, CloseUnauthenticated,

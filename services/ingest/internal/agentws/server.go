@@ -20,6 +20,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/wire"
 	"github.com/z4jdev/z4j/services/ingest/internal/hub"
 	"github.com/z4jdev/z4j/services/ingest/internal/intake"
+	"github.com/z4jdev/z4j/services/ingest/internal/throttle"
 )
 
 // Config tunes the socket server. Zero values take the defaults named.
@@ -144,8 +145,8 @@ type Server struct {
 
 	upgrader      websocket.Upgrader
 	frames        bufferPool
-	ipFailures    *failures
-	agentFailures *failures
+	ipFailures    *throttle.Failures
+	agentFailures *throttle.Failures
 
 	ctx    context.Context //nolint:containedctx // ends all connections of the server
 	cancel context.CancelFunc
@@ -169,8 +170,8 @@ func New(cfg Config, d Deps) *Server {
 		cfg: cfg, store: d.Store, hub: d.Hub, commit: d.Committer, commands: d.Commands, hints: d.Hints,
 		refusals: d.Refusals, metrics: d.Metrics, redact: d.Redact, log: d.Logger, now: d.Now, master: d.Master,
 		masters:       append([][]byte{d.Master}, d.Previous...),
-		ipFailures:    newFailures(cfg.FailureLimit, cfg.FailureWindow, d.Now),
-		agentFailures: newFailures(cfg.AgentFailureLimit, cfg.FailureWindow, d.Now),
+		ipFailures:    throttle.New(cfg.FailureLimit, cfg.FailureWindow, d.Now),
+		agentFailures: throttle.New(cfg.AgentFailureLimit, cfg.FailureWindow, d.Now),
 		conns:         make(map[*Conn]struct{}),
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: cfg.HandshakeTimeout, ReadBufferSize: readBufferBytes, WriteBufferSize: writeBufferBytes,

@@ -52,6 +52,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// Deliver starts the delivery of an agent's commands; it returns at once.
 	Deliver func(agentID int64)
+	// Wake ends the waiting of an agent that polls.
+	Wake func(agentID int64)
 }
 
 // Watch is a replica's watch over its sockets.
@@ -110,6 +112,7 @@ func (w *Watch) hint(ctx context.Context, m bus.Message) {
 	}
 	switch h.Kind {
 	case bus.HintCommand:
+		w.deps.Wake(h.ID)
 		if w.deps.Hub.Connected(h.ID) {
 			w.deps.Deliver(h.ID)
 		}

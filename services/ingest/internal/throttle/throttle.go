@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
-package agentws
+// Package throttle counts failures by address or agent, so that only those who fail are held off.
+package throttle
 
 import (
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -11,9 +13,9 @@ import (
 // maxFailureKeys bounds the table; when it is full, expired windows go, then any.
 const maxFailureKeys = 20_000
 
-// failures counts failed handshakes (and broken signatures) by key in fixed windows. Only failures count:
+// Failures counts failed handshakes and broken signatures by key in fixed windows. Only failures count:
 // a fleet behind one address that connects properly is never throttled.
-type failures struct {
+type Failures struct {
 	limit  int
 	window time.Duration
 	now    func() time.Time
@@ -27,12 +29,13 @@ type failureWindow struct {
 	n     int
 }
 
-func newFailures(limit int, window time.Duration, now func() time.Time) *failures {
-	return &failures{limit: limit, window: window, now: now, seen: make(map[string]failureWindow)}
+// New allows limit failures of a key in a window; a limit of 0 or less switches the throttle off.
+func New(limit int, window time.Duration, now func() time.Time) *Failures {
+	return &Failures{limit: limit, window: window, now: now, seen: make(map[string]failureWindow)}
 }
 
-// blocked reports whether the key used up its failures.
-func (f *failures) blocked(key string) bool {
+// Blocked reports whether the key used up its failures.
+func (f *Failures) Blocked(key string) bool {
 	if f.limit <= 0 {
 		return false
 	}
@@ -42,8 +45,8 @@ func (f *failures) blocked(key string) bool {
 	return ok && w.n >= f.limit && f.now().Sub(w.start) < f.window
 }
 
-// add counts one failure and returns how many the window has.
-func (f *failures) add(key string) int {
+// Add counts one failure and returns how many the window has.
+func (f *Failures) Add(key string) int {
 	now := f.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,7 +62,7 @@ func (f *failures) add(key string) int {
 	return w.n
 }
 
-func (f *failures) evict(now time.Time) {
+func (f *Failures) evict(now time.Time) {
 	for k, w := range f.seen {
 		if now.Sub(w.start) >= f.window {
 			delete(f.seen, k)
@@ -73,8 +76,8 @@ func (f *failures) evict(now time.Time) {
 	}
 }
 
-// addressKey counts IPv6 by /64: one host owns all of that.
-func addressKey(a netip.Addr) string {
+// AddressKey is the key of an address. It counts IPv6 by /64: one host owns all of that.
+func AddressKey(a netip.Addr) string {
 	a = a.Unmap()
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
@@ -83,3 +86,6 @@ func addressKey(a netip.Addr) string {
 	}
 	return "ip:" + a.String()
 }
+
+// AgentKey is the key of an agent.
+func AgentKey(id int64) string { return "agent:" + strconv.FormatInt(id, 10) }
