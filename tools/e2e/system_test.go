@@ -259,7 +259,7 @@ func idempotencyKey(t *testing.T, s *system) {
 	if first.ID != second.ID {
 		t.Errorf("the same key made two commands: %s and %s", first.ID, second.ID)
 	}
-	body["priority"] = "high"
+	body["override_args"], body["override_kwargs"] = []any{"another"}, map[string]any{}
 	s.api.Must(t, http.MethodPost, "/projects/default/commands/retry-task", body, http.StatusConflict, nil)
 }
 
@@ -312,7 +312,12 @@ func rqOutcomes(t *testing.T, s *system) {
 	if task.Exception == nil || !strings.Contains(*task.Exception, "out of stock") {
 		t.Errorf("exception = %v, want its text", task.Exception)
 	}
-	// RQ requeues by reference: the job keeps its id and fails once more.
+	// RQ requeues by reference: the job keeps its id and fails once more. In the same second that
+	// would be the same event.
+	failed := time.Now()
+	harness.Eventually(t, patience, "the next second", func() error {
+		return harness.Equal("this second", time.Now().Unix() > failed.Unix()+1, true)
+	})
 	s.api.Command(t, "retry-task", s.rq.command(map[string]any{"engine": "rq", "task_id": bad}), "completed")
 	harness.Eventually(t, patience, "the retried job ran twice", func() error {
 		events, err := s.api.Events("rq", bad)
