@@ -29,6 +29,7 @@ import (
 	"github.com/z4jdev/z4j/services/ingest/internal/hub"
 	"github.com/z4jdev/z4j/services/ingest/internal/longpoll"
 	"github.com/z4jdev/z4j/services/ingest/internal/notice"
+	"github.com/z4jdev/z4j/services/ingest/internal/sweep"
 	"github.com/z4jdev/z4j/services/ingest/internal/watch"
 )
 
@@ -54,6 +55,14 @@ type Config struct {
 	// RedeliverAfter and RedeliverUntil bound the age at which commands are sent again to polling agents (10 s, 60 s).
 	RedeliverAfter, RedeliverUntil time.Duration
 
+	// HealthSweep is the pace of the liveness sweep (10 s), OfflineAfter the silence it looks for (30 s).
+	HealthSweep, OfflineAfter time.Duration
+	// ReconcileSweep and ReconcileAfter: how often and from which age stuck tasks are asked about (300 s, 900 s);
+	// CommandTimeout limits the question (60 s).
+	ReconcileSweep, ReconcileAfter, CommandTimeout time.Duration
+	// StaleAfter revokes agents not seen for so long (30 days); negative never does.
+	StaleAfter time.Duration
+
 	// SlotLease, PollInterval, TimeoutSweep: see the packages below; zero is right outside tests.
 	SlotLease, PollInterval, TimeoutSweep time.Duration
 
@@ -72,6 +81,9 @@ func ConfigFrom(c *config.Config) (Config, error) {
 		IdleTimeout: c.Agents.IdleTimeout.Duration(), QueueEntries: c.Agents.QueueSize, Allow: allow,
 		RedeliverAfter: c.Agents.LongPollRedispatchMin.Duration(), RedeliverUntil: c.Agents.LongPollRedispatch.Duration(),
 		RedactionKeys: c.Agents.RedactionKeys, TimeoutSweep: c.Commands.TimeoutSweep.Duration(),
+		HealthSweep: c.Agents.HealthSweep.Duration(), OfflineAfter: c.Agents.OfflineTimeout.Duration(),
+		ReconcileSweep: c.Commands.ReconcileSweep.Duration(), ReconcileAfter: c.Commands.ReconcileStaleAfter.Duration(),
+		CommandTimeout: c.Commands.Timeout.Duration(),
 	}, nil
 }
 
@@ -98,6 +110,7 @@ type Service struct {
 	dispatch  *dispatch.Dispatcher
 	watch     *watch.Watch
 	longpoll  *longpoll.Server
+	sweep     *sweep.Sweep
 	refusals  *notice.Refusals
 	handler   http.Handler
 }
@@ -139,6 +152,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	sweepMetrics, err := sweep.NewMetrics(d.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	s := &Service{cfg: cfg, log: d.Logger}
 	slots := new(hub.Hub)
 	hints := notice.Hints{Bus: d.Bus, Logger: d.Logger}
@@ -154,7 +171,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints),
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Owner: cfg.Owner, PollInterval: cfg.PollInterval, TimeoutInterval: cfg.TimeoutSweep}, dispatch.Deps{
-		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger,
+		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger, Outcomes: sweep.Outcomes{Metrics: sweepMetrics},
 	})
 	s.longpoll = longpoll.New(longpoll.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, RedeliverAfter: cfg.RedeliverAfter, RedeliverUntil: cfg.RedeliverUntil,
@@ -163,6 +180,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 		Store: d.Store, Commands: s.dispatch, Hints: hints, Refusals: s.refusals, Metrics: lpMetrics, Redact: engine, Logger: d.Logger,
 		Now: d.Now, Payload: dispatch.Payload, Committed: committed(hints), Master: d.Master, Previous: d.Previous,
 	})
+	s.sweep = sweep.New(sweep.Config{
+		Owner: cfg.Owner, Interval: cfg.HealthSweep, OfflineAfter: cfg.OfflineAfter, ReconcileInterval: cfg.ReconcileSweep,
+		ReconcileAfter: cfg.ReconcileAfter, CommandTimeout: cfg.CommandTimeout, StaleAfter: cfg.StaleAfter,
+	}, sweep.Deps{Store: d.Store, Hints: hints, Metrics: sweepMetrics, Logger: d.Logger})
 	s.watch = watch.New(watch.Config{Owner: cfg.Owner, Lease: cfg.SlotLease, BarredInterval: cfg.PollInterval}, watch.Deps{
 		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected, Wake: s.longpoll.Wake,
 	})
@@ -211,6 +232,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	for name, run := range map[string]func(context.Context) error{
 		"committer": s.committer.Run, "dispatch": s.dispatch.Run, "watch": s.watch.Run, "refusals": s.refusals.Run, "sockets": s.ws.Run,
+		"sweep": s.sweep.Run,
 	} {
 		g.Go(func() error {
 			if err := run(gctx); err != nil {

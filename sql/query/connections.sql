@@ -101,3 +101,15 @@ SELECT p.slug AS project_slug, count(*) AS n
 FROM agents a JOIN projects p ON p.id = a.project_id
 WHERE a.state = 'online'
 GROUP BY p.slug;
+
+-- name: OnlineAgents :many
+-- The longest connected first, so that the choice is a steady one.
+SELECT a.id, a.uid, a.engine_adapters, p.uid AS project_uid
+FROM agents a JOIN projects p ON p.id = a.project_id
+WHERE a.project_id = @project_id AND a.state = 'online' AND a.revoked_at IS NULL AND p.is_active
+ORDER BY a.last_connect_at, a.id;
+
+-- name: ReconcileTask :exec
+UPDATE tasks
+SET state = @state, finished_at = @finished_at, exception = coalesce(exception, @exception), updated_at = @now
+WHERE id = @id;

@@ -295,6 +295,75 @@ func (q *Queries) OnlineAgentCounts(ctx context.Context, db DBTX) ([]OnlineAgent
 	return items, nil
 }
 
+const onlineAgents = `-- name: OnlineAgents :many
+SELECT a.id, a.uid, a.engine_adapters, p.uid AS project_uid
+FROM agents a JOIN projects p ON p.id = a.project_id
+WHERE a.project_id = $1 AND a.state = 'online' AND a.revoked_at IS NULL AND p.is_active
+ORDER BY a.last_connect_at, a.id
+`
+
+type OnlineAgentsParams struct {
+	ProjectID int64
+}
+
+type OnlineAgentsRow struct {
+	ID             int64
+	UID            uuid.UUID
+	EngineAdapters string
+	ProjectUID     uuid.UUID
+}
+
+// The longest connected first, so that the choice is a steady one.
+func (q *Queries) OnlineAgents(ctx context.Context, db DBTX, arg OnlineAgentsParams) ([]OnlineAgentsRow, error) {
+	rows, err := db.Query(ctx, onlineAgents, arg.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []OnlineAgentsRow{}
+	for rows.Next() {
+		var i OnlineAgentsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.UID,
+			&i.EngineAdapters,
+			&i.ProjectUID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const reconcileTask = `-- name: ReconcileTask :exec
+UPDATE tasks
+SET state = $1, finished_at = $2, exception = coalesce(exception, $3), updated_at = $4
+WHERE id = $5
+`
+
+type ReconcileTaskParams struct {
+	State      int64
+	FinishedAt *time.Time
+	Exception  *string
+	Now        time.Time
+	ID         int64
+}
+
+func (q *Queries) ReconcileTask(ctx context.Context, db DBTX, arg ReconcileTaskParams) error {
+	_, err := db.Exec(ctx, reconcileTask,
+		arg.State,
+		arg.FinishedAt,
+		arg.Exception,
+		arg.Now,
+		arg.ID,
+	)
+	return err
+}
+
 const releaseOwner = `-- name: ReleaseOwner :execrows
 UPDATE agent_workers SET state = 'offline', lease_until = NULL, owner = '', updated_at = $1 WHERE owner = $2
 `

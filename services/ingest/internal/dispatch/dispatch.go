@@ -51,12 +51,13 @@ type Store interface {
 // Hints tells other processes of changed commands.
 type Hints interface {
 	CommandChanged(ctx context.Context, projectID int64)
+	TasksChanged(ctx context.Context, projectID int64)
 }
 
 // Outcomes is told of results that mean something to the brain itself (reconciliation).
 type Outcomes interface {
-	// Completed is called inside the transaction that ended the command.
-	Completed(ctx context.Context, tx *store.Tx, cmd store.Command, res wire.CommandResult) error
+	// Completed is called inside the transaction that ended the command; changed tells that a task changed.
+	Completed(ctx context.Context, tx *store.Tx, cmd store.Command, res wire.CommandResult) (changed bool, err error)
 }
 
 // Deps are the dispatcher's collaborators. Outcomes may be nil.
@@ -303,7 +304,7 @@ func (d *Dispatcher) Result(ctx context.Context, ref store.AgentRef, id uuid.UUI
 		d.metrics.late.WithLabelValues(cmd.Status).Inc()
 		return nil
 	}
-	applied := false
+	applied, changed := false, false
 	err = d.store.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
 		cmd, applied, err = tx.CompleteCommand(ctx, store.CommandOutcome{
@@ -314,13 +315,17 @@ func (d *Dispatcher) Result(ctx context.Context, ref store.AgentRef, id uuid.UUI
 		if err != nil || !applied || d.outcomes == nil {
 			return err
 		}
-		return d.outcomes.Completed(ctx, tx, cmd, res)
+		changed, err = d.outcomes.Completed(ctx, tx, cmd, res)
+		return err
 	})
 	if err != nil || !applied {
 		return err
 	}
 	d.metrics.ended.WithLabelValues(cmd.Status).Inc()
 	d.hints.CommandChanged(ctx, ref.ProjectID)
+	if changed {
+		d.hints.TasksChanged(ctx, ref.ProjectID)
+	}
 	return nil
 }
 
