@@ -123,9 +123,6 @@ func (c *Config) validate(o Options) []Fault {
 			add("Z4J_REDACTION_EXTRA_KEY_PATTERNS", fmt.Sprintf("has the pattern %q, which does not compile", pattern), "use RE2 syntax: no look-around, no back-references")
 		}
 	}
-	if (c.Bootstrap.AdminEmail == "") != (c.Bootstrap.AdminPassword == "") {
-		add("Z4J_BOOTSTRAP_ADMIN_EMAIL", "and Z4J_BOOTSTRAP_ADMIN_PASSWORD go together, but only one is set", "set both, or neither and use the setup link")
-	}
 	if c.Agents.LongPollRedispatchMin >= c.Agents.LongPollRedispatch {
 		add("Z4J_AGENT_LONGPOLL_REDISPATCH_MIN_INTERVAL_SECONDS", "is not below Z4J_AGENT_LONGPOLL_REDISPATCH_SECONDS", "make it smaller")
 	}

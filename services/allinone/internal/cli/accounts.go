@@ -60,12 +60,12 @@ func (p *passwordFlags) read(a *app, cmd *cobra.Command) (string, error) {
 	var entered [2]string
 	for i, prompt := range []string{"Password: ", "Again: "} {
 		a.notef("%s", prompt)
-		text, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // descriptors are small
+		text, err := askHidden(cmd.Context(), f)
 		a.notef("\n")
 		if err != nil {
-			return "", fail(exitUsage, "read the password: %w", err)
+			return "", fail(exitFailed, "read the password: %w", err)
 		}
-		entered[i] = string(text)
+		entered[i] = text
 	}
 	if entered[0] != entered[1] {
 		return "", fail(exitUsage, "the two passwords differ")
@@ -73,12 +73,33 @@ func (p *passwordFlags) read(a *app, cmd *cobra.Command) (string, error) {
 	return entered[0], nil
 }
 
+// askHidden reads a line from the terminal without showing it. Ctrl-C ends it, with the terminal as it was.
+func askHidden(ctx context.Context, f *os.File) (string, error) {
+	fd := int(f.Fd()) //nolint:gosec // descriptors are small
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	got := make(chan answer, 1) // the reader may be left behind when the process ends
+	go func() {
+		text, err := term.ReadPassword(fd)
+		got <- answer{text, err}
+	}()
+	select {
+	case a := <-got:
+		return string(a.text), a.err
+	case <-ctx.Done():
+		return "", errors.Join(errors.New("interrupted"), term.Restore(fd, before))
+	}
+}
+
 // hasher returns the password hasher of the settings.
 func hasher(cfg *config.Config) *auth.Hasher {
-	p := auth.DefaultParams()
-	p.Time, p.Memory = uint32(cfg.Auth.Argon2Time), uint32(cfg.Auth.Argon2MemoryKiB) //nolint:gosec // bounded by the settings
-	p.Threads = uint8(cfg.Auth.Argon2Parallelism)                                    //nolint:gosec // bounded by the settings
-	return auth.NewHasher(auth.HasherConfig{Params: p})
+	return auth.NewHasher(auth.HasherConfig{Params: hashParams(cfg)})
 }
 
 // makeAdmin creates the first admin and its audit record.
@@ -87,7 +108,7 @@ func makeAdmin(ctx context.Context, cfg *config.Config, s *store.Store, email, n
 	if err != nil {
 		return store.User{}, fmt.Errorf("e-mail address %q: %w", email, err)
 	}
-	if refused := (auth.PasswordPolicy{MinLength: cfg.Auth.PasswordMinLength}).Check(password); refused != nil {
+	if refused := passwordPolicy(cfg).Check(password); refused != nil {
 		return store.User{}, errors.New(refused.Message)
 	}
 	hash, err := hasher(cfg).Hash(ctx, password)
@@ -179,7 +200,7 @@ func (a *app) passwordCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if refused := (auth.PasswordPolicy{MinLength: cfg.Auth.PasswordMinLength}).Check(password); refused != nil {
+				if refused := passwordPolicy(cfg).Check(password); refused != nil {
 					return fail(exitState, "%s", refused.Message)
 				}
 				hash, err := hasher(cfg).Hash(ctx, password)
@@ -217,21 +238,14 @@ func setupURL(cfg *config.Config, token string) string {
 
 // keyring hashes tokens with the master secret.
 func keyring(cfg *config.Config) *auth.Keyring {
-	var previous [][]byte
-	for _, s := range cfg.Secret.PreviousMasters {
-		previous = append(previous, s.Bytes())
-	}
-	return auth.NewKeyring(cfg.Secret.Master.Bytes(), previous...)
+	return auth.NewKeyring(cfg.Secret.Master.Bytes(), secretBytes(cfg.Secret.PreviousMasters)...)
 }
 
-// replaceSetupToken mints a first-boot token in place of any other.
-func replaceSetupToken(ctx context.Context, cfg *config.Config, s *store.Store) (token string, expires time.Time, err error) {
+// replaceSetupToken mints a first-boot token in place of any other, within tx.
+func replaceSetupToken(ctx context.Context, cfg *config.Config, tx *store.Tx) (token string, err error) {
 	token = auth.NewToken()
-	ttl := cfg.Auth.SetupTokenTTL.Duration()
-	err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return tx.ReplaceSetupToken(ctx, keyring(cfg).Hash(auth.SaltSetupToken, token), ttl)
-	})
-	return token, s.Now().Add(ttl), err
+	err = tx.ReplaceSetupToken(ctx, keyring(cfg).Hash(auth.SaltSetupToken, token), cfg.Auth.SetupTokenTTL.Duration())
+	return token, err
 }
 
 func (a *app) resetSetupCommand() *cobra.Command {
@@ -244,41 +258,45 @@ Refused with exit code 2 when an account exists.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
-				fresh, err := s.FirstBoot(ctx)
-				if err != nil {
-					return fail(exitState, "%w", err)
-				}
-				if !fresh {
-					return fail(exitRefused, "an account exists: the setup page is closed for good. Use 'z4j changepassword ADDRESS'")
-				}
-				if open, err := s.OpenSetupToken(ctx); err == nil && open.ExpiresAt.After(s.Now()) && !force {
-					return fail(exitFailed, "a setup link is open until %s; --force replaces it", open.ExpiresAt.Format(time.RFC3339))
-				}
-				token, expires, err := replaceSetupToken(ctx, cfg, s)
-				if err != nil {
-					return fail(exitFailed, "%w", err)
-				}
-				if err := s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
-					return tx.Audit(ctx, domain.AuditEntry{Action: "setup.tokens_reset", TargetType: "setup", Result: domain.ResultSuccess})
-				}); err != nil {
-					return fail(exitFailed, "%w", err)
-				}
-				if cfg.Source("Z4J_PUBLIC_URL") == config.SourceDefault {
-					// A running or former serve knows its address better than the default.
-					if url, err := s.Meta(ctx, metaPublicURL); err == nil && url != "" {
-						cfg.Server.PublicURL = url
-					}
-				}
-				if asJSON {
-					return a.json(map[string]any{"url": setupURL(cfg, token), "expires_at": expires.Format(time.RFC3339)})
-				}
-				a.printf("%s\n", setupURL(cfg, token))
-				a.notef("Open it before %s. It works once.\n", expires.Format(time.RFC3339))
-				return nil
+				return a.resetSetup(ctx, cfg, s, asJSON)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "replace a link that is still open")
+	cmd.Flags().BoolVar(&force, "force", false, "no longer needed")
+	_ = cmd.Flags().MarkHidden("force")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print {url, expires_at}")
 	return cmd
+}
+
+func (a *app) resetSetup(ctx context.Context, cfg *config.Config, s *store.Store, asJSON bool) error {
+	var token string
+	err := s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := tx.FirstBoot(ctx)
+		if err != nil {
+			return err
+		}
+		if !fresh {
+			return fail(exitRefused, "an account exists: the setup page is closed for good. Use 'z4j changepassword ADDRESS'")
+		}
+		if token, err = replaceSetupToken(ctx, cfg, tx); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, domain.AuditEntry{Action: "setup.tokens_reset", TargetType: "setup", Result: domain.ResultSuccess})
+	})
+	if err != nil {
+		return err
+	}
+	if cfg.Source("Z4J_PUBLIC_URL") == config.SourceDefault {
+		// A running or former serve knows its address better than the default.
+		if url, err := s.Meta(ctx, metaPublicURL); err == nil && url != "" {
+			cfg.Server.PublicURL = url
+		}
+	}
+	expires := s.Now().Add(cfg.Auth.SetupTokenTTL.Duration()).UTC().Format(time.RFC3339)
+	if asJSON {
+		return a.json(map[string]any{"url": setupURL(cfg, token), "expires_at": expires})
+	}
+	a.printf("%s\n", setupURL(cfg, token))
+	a.notef("Open it before %s. It works once, and needs a running 'z4j serve'.\n", expires)
+	return nil
 }

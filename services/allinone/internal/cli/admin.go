@@ -27,8 +27,8 @@ func (a *app) hostsCommand() *cobra.Command {
   3. the allowed-hosts file in the state directory, which these commands edit
   4. names detected at start: localhost, this machine's names and addresses
 A change counts from the next start of 'z4j serve'.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: unknownCommand,
+		RunE: help,
 	}
 	// The file is edited without the other settings: it must work when those are broken.
 	file := func() (hosts.File, error) {
@@ -134,8 +134,8 @@ func (a *app) migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database schema up to date, or show its version",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  unknownCommand,
+		RunE:  help,
 	}
 	withStore := func(cmd *cobra.Command, fn func(ctx context.Context, s *store.Store) error) error {
 		cfg, err := a.load(config.Options{})
@@ -159,7 +159,7 @@ func (a *app) migrateCommand() *cobra.Command {
 				if err != nil {
 					return fail(exitState, "%w", err)
 				}
-				if err := a.schema(ctx, s, true); err != nil {
+				if err := a.schema(ctx, s, migrateAlways); err != nil {
 					return err
 				}
 				after, _, err := s.SchemaVersion(ctx)
@@ -226,8 +226,8 @@ func (a *app) migrateCommand() *cobra.Command {
 
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "Show and check the settings", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use: "config", Short: "Show and check the settings", Args: unknownCommand,
+		RunE: help,
 	}
 	var reveal, asJSON bool
 	show := &cobra.Command{
@@ -257,8 +257,8 @@ func (a *app) configCommand() *cobra.Command {
 			for _, s := range settings {
 				a.printf("%-52s %-14s %s\n", s.Name, s.Source, s.Value)
 			}
-			for _, n := range cfg.Notices {
-				a.notef("z4j: %s (%s): %s\n", n.Name, n.Source, n.Text)
+			for _, n := range withoutEffect(cfg) {
+				a.notef("z4j: %s\n", n)
 			}
 			return err
 		},
@@ -266,17 +266,28 @@ func (a *app) configCommand() *cobra.Command {
 	show.Flags().BoolVar(&reveal, "reveal-secrets", false, "print secrets in clear")
 	show.Flags().BoolVar(&asJSON, "json", false, "print a list")
 	validate := &cobra.Command{
-		Use: "validate", Short: "Check the settings; exit code 2 when they are not usable", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			cfg, err := a.load(config.Options{})
-			if err != nil {
-				return err
+		Use: "validate [FILE]", Short: "Check the settings in force, or those in a file", Args: cobra.MaximumNArgs(1),
+		Long: `Checks the settings as 'serve' would read them. With FILE it checks that file alone: its form, its mode, and each
+value's form and bounds. Exit code 2 when they are not usable, 1 when one of them has no effect.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			var notices []config.Notice
+			if len(args) == 1 {
+				var err error
+				if notices, err = config.CheckFile(args[0]); err != nil {
+					return fail(exitRefused, "%w", err)
+				}
+			} else {
+				cfg, err := a.load(config.Options{})
+				if err != nil {
+					return err
+				}
+				notices = withoutEffect(cfg)
 			}
-			for _, n := range cfg.Notices {
-				a.notef("z4j: %s (%s): %s\n", n.Name, n.Source, n.Text)
+			for _, n := range notices {
+				a.notef("z4j: %s\n", n)
 			}
-			if len(cfg.Notices) > 0 {
-				return fail(exitFailed, "%d settings have no effect", len(cfg.Notices))
+			if len(notices) > 0 {
+				return fail(exitFailed, "settings without effect: %d", len(notices))
 			}
 			a.printf("z4j config: valid.\n")
 			return nil
@@ -299,7 +310,7 @@ func (a *app) metricsTokenCommand() *cobra.Command {
 		return nil
 	}
 	cmd := &cobra.Command{
-		Use: "metrics-token", Short: "Print or replace the bearer token of /metrics", Args: cobra.NoArgs, RunE: show,
+		Use: "metrics-token", Short: "Print or replace the bearer token of /metrics", Args: unknownCommand, RunE: show,
 		Long: "Prints the token that a scraper must send as 'Authorization: Bearer TOKEN' to /metrics.",
 	}
 	rotate := &cobra.Command{
@@ -373,7 +384,10 @@ On PostgreSQL drop and create the database with its own tools instead.`,
 	return cmd
 }
 
-// hostAndPort splits a listen address for messages.
+// help is the body of a command that only groups others.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// hostAndPort joins a listen address for messages.
 func hostAndPort(host string, port int) string {
 	if strings.Contains(host, ":") {
 		host = "[" + strings.Trim(host, "[]") + "]"

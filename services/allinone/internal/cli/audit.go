@@ -15,8 +15,8 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Work with the audit chain", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use: "audit", Short: "Work with the audit chain", Args: unknownCommand,
+		RunE: help,
 	}
 	var limit int
 	var known string
@@ -42,40 +42,23 @@ Exit code 0 when clean, 1 when something does not match.`,
 }
 
 func (a *app) verifyChain(ctx context.Context, cfg *config.Config, s *store.Store, limit int, known string, asJSON bool) error {
-	chainKey, _ := auditKeys(cfg)
-	previous := make([][]byte, 0, len(cfg.Secret.AuditPrevious))
-	for _, k := range cfg.Secret.AuditPrevious {
-		previous = append(previous, k.Bytes())
-	}
-	svc, err := audit.New(audit.Config{ChainKey: chainKey, PreviousKeys: previous}, audit.Deps{Store: s, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return fail(exitFailed, "%w", err)
-	}
 	if limit < 1 || limit > 5000 {
 		return fail(exitUsage, "--limit must lie between 1 and 5000")
 	}
+	svc, err := audit.New(auditConfig(cfg), audit.Deps{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fail(exitFailed, "%w", err)
+	}
 	report, err := svc.Verify(ctx, audit.VerifyOptions{Page: int64(limit), KnownHead: known})
 	if err != nil {
-		return fail(exitFailed, "verification refused: %w", err)
+		return fail(exitFailed, "%w", err)
 	}
 	if asJSON {
 		if err := a.json(report); err != nil {
 			return err
 		}
-	} else {
-		a.printf("verified active: %d\n", report.Rows)
-		if report.Refused != "" {
-			a.notef("z4j: refused: %s\n", report.Refused)
-		}
-		if report.Total > 0 {
-			a.printf("MISMATCHES (%d):\n", report.Total)
-			for _, f := range report.Findings {
-				a.printf("  %s\n", f)
-			}
-		}
-		if report.KnownHead != "" {
-			a.printf("known-head: %s\n", report.KnownHead)
-		}
+	} else if _, err := audit.WriteReport(a.stdout, a.stderr, report); err != nil {
+		return err
 	}
 	if !report.Clean() {
 		return &exitError{code: exitFailed}

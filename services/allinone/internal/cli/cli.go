@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/obs"
@@ -62,20 +61,66 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	var e *exitError
 	if !errors.As(err, &e) {
-		// cobra's own errors are about usage.
-		a.errorf("%v\nRun '%s --help' for usage.", err, "z4j")
+		// cobra's own errors are about usage: those of the commands all carry a code, see coded.
+		a.errorf("%v\n%s", err, usageHint(cmd))
 		return exitUsage
 	}
 	if e.err != nil && e.Error() != "" {
 		a.errorf("%v", e.err)
 	}
 	return e.code
+}
+
+// usageHint says how to call the command that was called wrongly.
+func usageHint(cmd *cobra.Command) string {
+	hint := fmt.Sprintf("Usage: %s\nRun '%s --help' for more.", cmd.UseLine(), cmd.CommandPath())
+	if cmd.HasAvailableSubCommands() {
+		var names []string
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() {
+				names = append(names, c.Name())
+			}
+		}
+		hint = fmt.Sprintf("Commands: %s\nRun '%s --help' for more.", strings.Join(names, ", "), cmd.CommandPath())
+	}
+	return hint
+}
+
+// unknownCommand names the command that was probably meant.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], cmd.Root().Name()+" "))
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + near[0] + "?"
+	}
+	return errors.New(text)
+}
+
+// coded gives every error of a command's body an exit code, so that what is left without one is cobra's own
+// complaint about usage.
+func coded(cmd *cobra.Command) {
+	if body := cmd.RunE; body != nil {
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			err := body(c, args)
+			var e *exitError
+			if err == nil || errors.As(err, &e) {
+				return err
+			}
+			return &exitError{exitFailed, err}
+		}
+	}
+	for _, c := range cmd.Commands() {
+		coded(c)
+	}
 }
 
 // errorf writes an error for a person.
@@ -117,7 +162,7 @@ Settings come from the environment, ./.env, config.env and secret.env; see 'z4j 
 		Version:       domain.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          unknownCommand,
 		RunE: func(*cobra.Command, []string) error {
 			a.printf("z4j %s\n", domain.Version)
 			return nil
@@ -128,6 +173,7 @@ Settings come from the environment, ./.env, config.env and secret.env; see 'z4j 
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.versionCommand(), a.doctorCommand(),
 		a.superuserCommand(), a.passwordCommand(), a.hostsCommand(), a.migrateCommand(), a.resetSetupCommand(),
 		a.resetCommand(), a.configCommand(), a.metricsTokenCommand(), a.auditCommand())
+	coded(root)
 	return root
 }
 
@@ -150,30 +196,33 @@ func (a *app) load(o config.Options) (*config.Config, error) {
 	return cfg, nil
 }
 
-// auditKeys returns the key of the audit chain and the key that signs waiting records.
-func auditKeys(cfg *config.Config) (chain, outbox []byte) {
-	chain = cfg.Secret.AuditChain.Bytes()
-	return chain, auth.AuditOutboxKey(chain)
-}
+// migration says what open does with a schema that is not the newest.
+type migration int
 
-// open connects to the database. With migrate the schema is brought up to date; without, an old or
-// missing schema is an error that names the command.
-func (a *app) open(ctx context.Context, cfg *config.Config, log *slog.Logger, migrate bool) (*store.Store, error) {
-	_, outbox := auditKeys(cfg)
-	s, err := store.Open(ctx, store.Options{
-		URL: cfg.Database.URL.Reveal(), Logger: log, ReadConns: poolSize(cfg), AuditKey: outbox,
-		EventRetention: days(cfg.Retention.EventDays),
-	})
+const (
+	migrateNever migration = iota
+	// migrateFresh creates the schema in an empty database, so that every command works on a fresh state directory,
+	// but leaves an older one alone: a brain of the older version may be running on it.
+	migrateFresh
+	migrateAlways
+)
+
+// open connects to the database and brings the schema up to date as far as it may; otherwise an old or missing
+// schema is an error that names the command.
+func (a *app) open(ctx context.Context, cfg *config.Config, log *slog.Logger, m migration) (*store.Store, error) {
+	o := storeOptions(cfg)
+	o.Logger = log
+	s, err := store.Open(ctx, o)
 	if err != nil {
 		return nil, fail(exitState, "open the database %s: %w", cfg.Database.SafeURL(), err)
 	}
-	if err := a.schema(ctx, s, migrate); err != nil {
+	if err := a.schema(ctx, s, m); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (a *app) schema(ctx context.Context, s *store.Store, migrate bool) error {
+func (a *app) schema(ctx context.Context, s *store.Store, m migration) error {
 	current, head, err := s.SchemaVersion(ctx)
 	switch {
 	case err != nil:
@@ -182,7 +231,7 @@ func (a *app) schema(ctx context.Context, s *store.Store, migrate bool) error {
 		return fail(exitFailed, "the database has schema %d, this z4j knows %d: a newer version migrated it. Run that version or a newer one", current, head)
 	case current == head:
 		return nil
-	case !migrate:
+	case m == migrateNever, m == migrateFresh && current > 0:
 		return fail(exitState, "the database has schema %d, this z4j needs %d: run 'z4j migrate upgrade head'", current, head)
 	}
 	if err := s.Migrate(ctx); err != nil {
@@ -191,13 +240,21 @@ func (a *app) schema(ctx context.Context, s *store.Store, migrate bool) error {
 	return nil
 }
 
+// migrationOf is what the setting permits.
+func migrationOf(cfg *config.Config, most migration) migration {
+	if !bool(cfg.Database.AutoMigrate) {
+		return migrateNever
+	}
+	return most
+}
+
 // manage opens the installation for a management command and closes it after fn.
 func (a *app) manage(cmd *cobra.Command, fn func(ctx context.Context, cfg *config.Config, s *store.Store) error) error {
 	cfg, err := a.load(config.Options{})
 	if err != nil {
 		return err
 	}
-	s, err := a.open(cmd.Context(), cfg, slog.New(slog.DiscardHandler), true)
+	s, err := a.open(cmd.Context(), cfg, slog.New(slog.DiscardHandler), migrationOf(cfg, migrateFresh))
 	if err != nil {
 		return err
 	}

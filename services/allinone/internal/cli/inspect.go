@@ -253,7 +253,7 @@ func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, 
 	warn := func(name, detail, remedy string) {
 		found = append(found, finding{name, "warning", detail, remedy})
 	}
-	for _, n := range cfg.Notices {
+	for _, n := range withoutEffect(cfg) {
 		warn("settings", n.Name+" ("+n.Source+"): "+n.Text, "remove it")
 	}
 	if ip := net.ParseIP(cfg.Server.BindHost); cfg.Dev() && (ip == nil || !ip.IsLoopback()) {

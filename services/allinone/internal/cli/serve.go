@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/z4jdev/z4j/pkg/auth"
@@ -44,6 +45,11 @@ type serveFlags struct {
 	host, env, email, password string
 	port                       int
 	hosts                      []string
+	// former are flags of the Python release that mean nothing here; they are taken so that old unit files start.
+	former struct {
+		workers                 int
+		reload, debugHostErrors bool
+	}
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -70,7 +76,22 @@ Exit codes: 0 stopped as asked, 1 failed, 2 refused (settings), 3 the database d
 	fl.StringArrayVar(&f.hosts, "allowed-host", nil, "accept this Host name in this run (repeatable)")
 	fl.StringVar(&f.email, "admin-email", "", "create the first admin with this address instead of printing a setup link")
 	fl.StringVar(&f.password, "admin-password", "", "its password; Z4J_BOOTSTRAP_ADMIN_PASSWORD keeps it out of the process list")
+	fl.IntVar(&f.former.workers, "workers", 0, "no effect")
+	fl.BoolVar(&f.former.reload, "reload", false, "no effect")
+	fl.BoolVar(&f.former.debugHostErrors, "debug-host-errors", false, "no effect")
+	for name := range formerFlags() {
+		_ = fl.MarkHidden(name)
+	}
 	return cmd
+}
+
+// formerFlags are the flags of the Python release without effect, and why.
+func formerFlags() map[string]string {
+	return map[string]string{
+		"workers":           "one process uses all processors; for more, run further replicas on PostgreSQL",
+		"reload":            "it was for developing the Python release",
+		"debug-host-errors": "in dev mode refusals explain themselves anyway",
+	}
 }
 
 func (f serveFlags) options(cmd *cobra.Command) config.Options {
@@ -94,6 +115,10 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 		return err
 	}
 	config.DropFromEnvironment("Z4J_BOOTSTRAP_ADMIN_PASSWORD")
+	// Only here: the other commands must work in an environment that holds the password while a flag of serve gives the address.
+	if (cfg.Bootstrap.AdminEmail == "") != (cfg.Bootstrap.AdminPassword == "") {
+		return fail(exitRefused, "Z4J_BOOTSTRAP_ADMIN_EMAIL and Z4J_BOOTSTRAP_ADMIN_PASSWORD (or --admin-email and --admin-password) go together, but only one is set: set both, or neither and use the setup link")
+	}
 	if cfg.Database.Engine() == config.EngineSQLite {
 		lock, err := config.LockHome(cfg.Home)
 		if errors.Is(err, config.ErrHomeInUse) {
@@ -108,14 +133,22 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if err != nil {
 		return fail(exitRefused, "%w", err)
 	}
-	for _, n := range cfg.Notices {
+	for _, n := range withoutEffect(cfg) {
 		log.Warn("setting has no effect", "name", n.Name, "source", n.Source, "reason", n.Text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(formerFlags())) {
+		if cmd.Flags().Changed(name) {
+			log.Warn("setting has no effect", "name", "--"+name, "source", config.SourceFlag, "reason", formerFlags()[name])
+		}
+	}
+	if cmd.Flags().Changed("admin-password") {
+		a.notef("z4j: warning: --admin-password is visible in the process list; prefer Z4J_BOOTSTRAP_ADMIN_PASSWORD\n")
 	}
 	list, err := a.hostList(cmd.Context(), cfg, f.hosts, log)
 	if err != nil {
 		return fail(exitRefused, "%w", err)
 	}
-	s, err := a.open(cmd.Context(), cfg, log, bool(cfg.Database.AutoMigrate))
+	s, err := a.open(cmd.Context(), cfg, log, migrationOf(cfg, migrateAlways))
 	if err != nil {
 		return err
 	}
@@ -132,14 +165,15 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if err := s.SetMeta(cmd.Context(), metaPublicURL, cfg.Server.PublicURL); err != nil {
 		return errors.Join(fail(exitState, "%w", err), ln.Close(), b.close())
 	}
-	if err := a.firstAdmin(cmd.Context(), cfg, s); err != nil {
-		return errors.Join(err, ln.Close(), b.close())
-	}
+	a.notef("z4j: state directory %s, database %s\n", cfg.Home, cfg.Database.SafeURL())
 	for _, line := range list.Banner(hostAndPort(cfg.Server.BindHost, cfg.Server.BindPort), cfg.AllowedHostsFile()) {
 		a.notef("%s\n", line)
 	}
 	if cfg.Database.Engine() != config.EngineSQLite && cfg.Database.RedisURL.Reveal() == "" {
 		a.notef("z4j: no Z4J_REDIS_URL: with more than one replica, changes show after up to three seconds\n")
+	}
+	if err := a.firstAdmin(cmd.Context(), cfg, s); err != nil {
+		return errors.Join(err, ln.Close(), b.close())
 	}
 	err = b.run(cmd.Context(), ln)
 	if cerr := b.close(); err == nil {
@@ -205,7 +239,7 @@ func (a *app) firstAdmin(ctx context.Context, cfg *config.Config, s *store.Store
 		return fail(exitState, "%w", err)
 	}
 	if !won {
-		a.notef("z4j: no account yet; another replica printed the setup link ('z4j reset-setup --force' prints a new one)\n")
+		a.notef("z4j: no account yet; another replica printed the setup link ('z4j reset-setup' prints a new one)\n")
 		return nil
 	}
 	expires := s.Now().Add(cfg.Auth.SetupTokenTTL.Duration())
@@ -215,7 +249,7 @@ func (a *app) firstAdmin(ctx context.Context, cfg *config.Config, s *store.Store
     %s
 
   The link works once, until %s.
-  Another one: z4j reset-setup --force     Without a browser: z4j createsuperuser --email you@example.com
+  Another one: z4j reset-setup     Without a browser: z4j createsuperuser --email you@example.com
 
 `, setupURL(cfg, token), expires.Format(time.RFC3339))
 	return nil
@@ -224,12 +258,13 @@ func (a *app) firstAdmin(ctx context.Context, cfg *config.Config, s *store.Store
 // offerSetupToken mints the first-boot token. The one process of an SQLite installation replaces what an
 // earlier start left; replicas on PostgreSQL let the first insert win.
 func offerSetupToken(ctx context.Context, cfg *config.Config, s *store.Store) (token string, won bool, err error) {
-	if s.Engine() == config.EngineSQLite {
-		token, _, err = replaceSetupToken(ctx, cfg, s)
-		return token, true, err
-	}
-	token = auth.NewToken()
 	err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		if s.Engine() == config.EngineSQLite {
+			won = true
+			token, err = replaceSetupToken(ctx, cfg, tx)
+			return err
+		}
+		token = auth.NewToken()
 		won, err = tx.OfferSetupToken(ctx, keyring(cfg).Hash(auth.SaltSetupToken, token), cfg.Auth.SetupTokenTTL.Duration())
 		return err
 	})
@@ -250,87 +285,58 @@ type brain struct {
 
 // newBrain builds the services. On an error the caller still owns s.
 func newBrain(cfg *config.Config, s *store.Store, list *hosts.List, log *slog.Logger) (*brain, error) {
-	registry := obs.NewRegistry()
-	proxies, err := httpx.ParsePrefixes(cfg.Server.TrustedProxies)
+	w, err := wire(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("Z4J_TRUSTED_PROXIES: %w", err)
+		return nil, err
 	}
-	chainKey, _ := auditKeys(cfg)
+	registry := obs.NewRegistry()
 	b := &brain{cfg: cfg, log: log, store: s}
-	if b.bus, err = bus.Open(bus.Config{URL: cfg.Database.RedisURL.Reveal(), Logger: log, Registerer: registry}); err != nil {
+	w.Bus.Logger, w.Bus.Registerer = log, registry
+	if b.bus, err = bus.Open(w.Bus); err != nil {
 		return nil, fmt.Errorf("open the bus: %w", err)
 	}
-	closeBus := func(err error) error { return errors.Join(err, b.bus.Close()) }
-
-	previous := make([][]byte, 0, len(cfg.Secret.AuditPrevious))
-	for _, k := range cfg.Secret.AuditPrevious {
-		previous = append(previous, k.Bytes())
-	}
-	if b.audit, err = audit.New(audit.Config{ChainKey: chainKey, PreviousKeys: previous}, audit.Deps{
-		Store: s, Logger: log.With("service", "audit"), Registerer: registry,
-	}); err != nil {
-		return nil, closeBus(fmt.Errorf("audit service: %w", err))
-	}
-
-	ingestConfig, err := ingest.ConfigFrom(cfg)
-	if err != nil {
-		return nil, closeBus(fmt.Errorf("ingest service: %w", err))
-	}
-	masters := make([][]byte, 0, len(cfg.Secret.PreviousMasters))
-	for _, k := range cfg.Secret.PreviousMasters {
-		masters = append(masters, k.Bytes())
-	}
-	if b.ingest, err = ingest.New(ingestConfig, ingest.Deps{
-		Store: s, Bus: b.bus, Logger: log.With("service", "ingest"), Registry: registry,
-		Master: cfg.Secret.Master.Bytes(), Previous: masters,
-	}); err != nil {
-		return nil, closeBus(fmt.Errorf("ingest service: %w", err))
-	}
-
-	if b.api, err = api.New(apiConfig(cfg, masters), api.Deps{
-		Store: s, Bus: b.bus, Logger: log.With("service", "api"), Registry: registry,
-		Resolver: httpx.NewIPResolver(proxies),
-		AllowedHost: func(host string) bool {
-			name, err := hosts.Parse(host)
-			return err == nil && list.Allows(name)
-		},
-	}); err != nil {
-		return nil, closeBus(fmt.Errorf("api service: %w", err))
-	}
-
-	if b.gateway, err = gateway.New(gateway.Config{
-		Dev: cfg.Dev(), PublicURL: cfg.Server.PublicURL, TrustedProxies: proxies, CORSOrigins: cfg.Server.CORSOrigins,
-		CORSCredentials: bool(cfg.Server.CORSCredentials), HSTSMaxAge: cfg.HSTSMaxAge(), HSTSSubdomains: bool(cfg.Server.HSTSSubdomains),
-		MetricsProtected: !bool(cfg.Metrics.Public) && cfg.Metrics.AuthToken.Reveal() != "",
-	}, gateway.Deps{
-		API: b.api.Handler(), Ingest: b.ingest.Handler(), Hosts: list, Logger: log.With("service", "gateway"), Registry: registry,
-	}); err != nil {
-		return nil, closeBus(fmt.Errorf("gateway: %w", err))
+	if err := b.build(w, list, registry); err != nil {
+		return nil, errors.Join(err, b.bus.Close())
 	}
 	return b, nil
 }
 
-// apiConfig takes the API's part of the settings.
-func apiConfig(cfg *config.Config, previous [][]byte) api.Config {
-	p := auth.DefaultParams()
-	p.Time, p.Memory = uint32(cfg.Auth.Argon2Time), uint32(cfg.Auth.Argon2MemoryKiB) //nolint:gosec // bounded by the settings
-	p.Threads = uint8(cfg.Auth.Argon2Parallelism)                                    //nolint:gosec // bounded by the settings
-	return api.Config{
-		Secret: cfg.Secret.Master.Bytes(), PreviousSecrets: previous, SessionSecret: cfg.Secret.Session.Bytes(),
-		Dev: cfg.Dev(), SecureCookies: cfg.SecureCookies(), StrictCookies: cfg.Auth.CookieSameSite == "strict",
-		PinUserAgent: bool(cfg.Auth.SessionPinAgent),
-		Lifetimes: auth.Lifetimes{
-			Absolute: cfg.Auth.SessionAbsolute.Duration(), Idle: cfg.Auth.SessionIdle.Duration(), Remember: cfg.Auth.SessionRemember.Duration(),
-		},
-		Password: auth.PasswordPolicy{MinLength: cfg.Auth.PasswordMinLength}, Hasher: auth.HasherConfig{Params: p},
-		LockoutAfter: cfg.Auth.LockoutThreshold, LockoutFor: cfg.Auth.LockoutDuration.Duration(),
-		LoginFloor:        time.Duration(cfg.Auth.LoginMinDuration) * time.Millisecond,
-		FirstBootAttempts: cfg.Auth.SetupAttempts, OpenAPI: cfg.API.OpenAPIVisibility,
-		RequestTimeout: cfg.Server.RequestTimeout.Duration(), CommandTimeout: cfg.Commands.Timeout.Duration(),
-		PageSize: cfg.API.DefaultPageSize, MaxPageSize: cfg.API.MaxPageSize,
-		MetricsEnabled: bool(cfg.Metrics.Enabled), MetricsPublic: bool(cfg.Metrics.Public), MetricsToken: cfg.Metrics.AuthToken.Reveal(),
-		Home: cfg.Home, Settings: cfg.Effective(),
+func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry) (err error) {
+	if b.audit, err = audit.New(w.Audit, audit.Deps{
+		Store: b.store, Logger: b.log.With("service", "audit"), Registerer: registry,
+	}); err != nil {
+		return fmt.Errorf("audit service: %w", err)
 	}
+	if b.ingest, err = ingest.New(w.Ingest, ingest.Deps{
+		Store: b.store, Bus: b.bus, Logger: b.log.With("service", "ingest"), Registry: registry, Master: w.Master, Previous: w.Previous,
+	}); err != nil {
+		return fmt.Errorf("ingest service: %w", err)
+	}
+	if b.api, err = api.New(w.API, api.Deps{
+		Store: b.store, Bus: b.bus, Logger: b.log.With("service", "api"), Registry: registry,
+		Resolver: httpx.NewIPResolver(w.Gateway.TrustedProxies), AllowedHost: list.AllowsHost, AuditHealth: b.auditHealth,
+	}); err != nil {
+		return fmt.Errorf("api service: %w", err)
+	}
+	if b.gateway, err = gateway.New(w.Gateway, gateway.Deps{
+		API: b.api.Handler(), Ingest: b.ingest.Handler(), Hosts: list, Logger: b.log.With("service", "gateway"), Registry: registry,
+	}); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
+}
+
+// auditHealth is the audit service's last word, from the database: of several replicas only one keeps the chain.
+func (b *brain) auditHealth(ctx context.Context) (api.AuditHealth, error) {
+	started, err := b.store.AuditStarted(ctx)
+	if err != nil {
+		return api.AuditHealth{}, err
+	}
+	h, err := b.store.AuditHealth(ctx)
+	if err != nil || !h.Damaged {
+		return api.AuditHealth{Activated: started}, err
+	}
+	return api.AuditHealth{Activated: started, Problem: h.Message}, nil
 }
 
 // run serves until ctx ends: first no new requests are taken and the sockets end, then the services
@@ -340,10 +346,7 @@ func (b *brain) run(ctx context.Context, ln net.Listener) error {
 		// Business goes on with a damaged chain: records wait in the outbox and the health says so.
 		b.log.Log(ctx, obs.LevelCritical, "the audit chain can't be continued", "err", err)
 	}
-	srv := &http.Server{
-		Handler: b.gateway.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
-	}
+	srv := httpx.NewServer(b.gateway.Handler(), b.log)
 	g := run.New(b.log, stopLimit)
 	g.Add("http", run.Serve(srv, ln, drainLimit))
 	g.Add("gateway", b.gateway.Run)
