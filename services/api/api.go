@@ -62,12 +62,17 @@ type Config struct {
 	SetupPerQuarter   int
 	FirstBootAttempts int
 
+	// BulkPerMinute bounds the bulk actions of one address, of all kinds together.
+	BulkPerMinute int
+
 	// OpenAPI is one of the OpenAPI constants.
 	OpenAPI string
 	// RequestTimeout bounds a call.
 	RequestTimeout time.Duration
 	// CommandTimeout is how long an agent may take to answer a command.
 	CommandTimeout time.Duration
+	// AnswerWait is how long a call that needs an agent's answer, such as a listing of dead letters, waits for it.
+	AnswerWait time.Duration
 	// PageSize and MaxPageSize are the default and the largest page of a list.
 	PageSize, MaxPageSize int
 	// MaxSockets bounds the push sockets of one user.
@@ -99,8 +104,10 @@ func (c Config) withDefaults() Config {
 	def(&c.LoginsPerMinute, 20)
 	def(&c.SetupPerQuarter, 5)
 	def(&c.FirstBootAttempts, 30)
+	def(&c.BulkPerMinute, 10)
 	defTime(&c.RequestTimeout, 30*time.Second)
 	defTime(&c.CommandTimeout, time.Minute)
+	defTime(&c.AnswerWait, 15*time.Second)
 	def(&c.PageSize, 50)
 	def(&c.MaxPageSize, 500)
 	def(&c.MaxSockets, 50)

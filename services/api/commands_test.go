@@ -20,6 +20,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/store/storetest"
 	"github.com/z4jdev/z4j/pkg/wire"
+	"github.com/z4jdev/z4j/services/api"
 )
 
 func inventory(t *testing.T, of map[string]string) (engines, capabilities string) {
@@ -382,6 +383,15 @@ func TestDeadLetters(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no answer", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, storetest.SQLite(t), func(c *api.Config) { c.AnswerWait = 200 * time.Millisecond })
+		w.connect(w.agent, map[string]string{"rq": rqCaps})
+		a := w.call("viewer", http.MethodGet, "/projects/shop/dead-letters", url.Values{"engine": {"rq"}}, nil)
+		if a.status != 504 || a.text("detail", "agent_id") != w.agent.UID.String() || a.text("detail", "command_id") == "" {
+			t.Errorf("%d %s", a.status, a.raw)
+		}
+	})
 	t.Run("nobody", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, storetest.SQLite(t))

@@ -17,22 +17,16 @@ import (
 // readLimit bounds one read of a list or a sum: whoever waits in a browser is better told to narrow it.
 const readLimit = 10 * time.Second
 
-// deadLetterWait is how long a listing of dead letters waits for its agent.
-const deadLetterWait = 15 * time.Second
-
-// bulkPerMinute is how many bulk actions one address may start a minute, of all kinds together.
-const bulkPerMinute = 10
-
 // wireTasks registers what is about tasks, workers, queues and commands.
 func (s *Service) wireTasks(rt *rest.Router, hints *hint.Hints) {
 	st := s.deps.Store
-	bulk := httpx.NewThrottle("bulk-action", bulkPerMinute, time.Minute)
+	bulk := httpx.NewThrottle("bulk-action", s.cfg.BulkPerMinute, time.Minute)
 	rt.Add(task.Ops(task.Config{
 		Store: st, Hints: hints, BulkThrottle: bulk, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize, ReadLimit: readLimit,
 	})...)
 	rt.Add(command.Ops(command.Config{
 		Store: st, Hints: hints, Bus: s.deps.Bus, Secret: s.cfg.Secret, BulkThrottle: bulk, Timeout: s.cfg.CommandTimeout,
-		AnswerWait: deadLetterWait, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize,
+		AnswerWait: s.cfg.AnswerWait, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize,
 	})...)
 	rt.Add(fleet.Ops(st)...)
 	rt.Add(insight.Ops(insight.Config{Store: st, ReadLimit: readLimit})...)

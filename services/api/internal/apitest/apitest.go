@@ -64,7 +64,7 @@ func Start(t testing.TB, s *store.Store, opts ...Option) *Brain {
 	cfg := api.Config{
 		Secret: []byte(Secret), SessionSecret: []byte(SessionSecret), Dev: true,
 		Hasher:     auth.HasherConfig{Params: auth.Params{Time: 1, Memory: 64, Threads: 1, Salt: 16, Key: 32}},
-		LoginFloor: time.Nanosecond, LoginsPerMinute: 10_000, SetupPerQuarter: 10_000,
+		LoginFloor: time.Nanosecond, LoginsPerMinute: 10_000, SetupPerQuarter: 10_000, BulkPerMinute: 10_000,
 		MetricsEnabled: true, MetricsToken: MetricsToken, Home: "/srv/z4j",
 	}
 	deps := api.Deps{Store: s, Bus: b, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}

@@ -61,7 +61,7 @@ type WorkerPublic struct {
 	Queues        []string    `json:"queues"`
 	State         string      `json:"state"`
 	LastHeartbeat *httpx.Time `json:"last_heartbeat"`
-	LoadAverage   []float64   `json:"load_average"`
+	LoadAverage   *[]float64  `json:"load_average"`
 	ActiveTasks   int64       `json:"active_tasks"`
 	Processed     int64       `json:"processed"`
 	Failed        int64       `json:"failed"`

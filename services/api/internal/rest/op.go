@@ -51,6 +51,8 @@ type Op struct {
 	Also     []int
 	// Media lists content types that the operation may stream instead of JSON.
 	Media []string
+	// OrList says that the JSON answer may also be a list of objects with the members the caller chose: an export.
+	OrList bool
 	// Errors lists the refusals of the operation beyond those every operation of its kind has (401, 403, 404, 422 ...).
 	Errors []int
 	// Archived lets the operation reach archived projects.

@@ -95,7 +95,12 @@ func (s *schemas) response(op *Op, status int) map[string]any {
 	out := map[string]any{"description": http.StatusText(status)}
 	content := map[string]any{}
 	if op.Response != nil {
-		content["application/json"] = map[string]any{"schema": s.of(reflect.TypeOf(op.Response), false)}
+		schema := s.of(reflect.TypeOf(op.Response), false)
+		if op.OrList {
+			list := map[string]any{"type": "array", "items": map[string]any{"type": "object", "additionalProperties": map[string]any{}}}
+			schema = map[string]any{"anyOf": []any{schema, list}}
+		}
+		content["application/json"] = map[string]any{"schema": schema}
 	}
 	for _, media := range op.Media {
 		if media != "application/json" {

@@ -50,7 +50,7 @@ func Ops(cfg Config) []rest.Op {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks", ID: "list_tasks", Tag: tag, Action: auth.TaskRead,
 		Summary: "List tasks, or export them as a file when format is given", Access: rest.Session, Query: ListQuery{},
 		Response: TaskListResponse{}, Status: http.StatusOK, Handle: g.list, Errors: []int{http.StatusGatewayTimeout},
-		Media: []string{"text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"},
+		OrList: true, Media: []string{"text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"},
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}", ID: "get_task", Tag: tag, Action: auth.TaskRead,
 		Summary: "Show a task", Access: rest.Session, Response: TaskPublic{}, Status: http.StatusOK, Handle: g.detail,
