@@ -67,9 +67,16 @@ type brain struct {
 	url     string
 	log     *logBuffer
 	stop    func()
+	now     func() time.Time
 }
 
 func start(t testing.TB, s *store.Store, b bus.Bus, change ...func(*ingest.Config)) *brain {
+	t.Helper()
+	return startAt(t, s, b, time.Now, change...)
+}
+
+// startAt starts a brain whose clock is now.
+func startAt(t testing.TB, s *store.Store, b bus.Bus, now func() time.Time, change ...func(*ingest.Config)) *brain {
 	t.Helper()
 	cfg := ingest.Config{PollInterval: 50 * time.Millisecond, TimeoutSweep: 50 * time.Millisecond, ShutdownTimeout: 5 * time.Second}
 	for _, f := range change {
@@ -77,7 +84,7 @@ func start(t testing.TB, s *store.Store, b bus.Bus, change ...func(*ingest.Confi
 	}
 	logs := new(logBuffer)
 	svc, err := ingest.New(cfg, ingest.Deps{
-		Store: s, Bus: b, Master: master, Previous: [][]byte{previous}, Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: s, Bus: b, Master: master, Now: now, Previous: [][]byte{previous}, Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +94,7 @@ func start(t testing.TB, s *store.Store, b bus.Bus, change ...func(*ingest.Confi
 	go func() { ended <- svc.Run(ctx) }()
 	srv := httptest.NewServer(svc.Handler())
 	var once sync.Once
-	br := &brain{t: t, store: s, bus: b, url: srv.URL, log: logs}
+	br := &brain{t: t, store: s, bus: b, url: srv.URL, log: logs, now: now}
 	br.stop = func() {
 		once.Do(func() {
 			cancel()
@@ -161,6 +168,7 @@ type peer struct {
 	session wire.Session
 	ack     map[string]any
 	pings   chan struct{}
+	now     func() time.Time
 }
 
 func (b *brain) dial(token string, dialers ...*websocket.Dialer) *peer {
@@ -178,7 +186,7 @@ func (b *brain) dial(token string, dialers ...*websocket.Dialer) *peer {
 		b.t.Fatalf("dial: %v (%v)", err, resp)
 	}
 	_ = resp.Body.Close()
-	p := &peer{t: b.t, ws: ws, pings: make(chan struct{}, 100)}
+	p := &peer{t: b.t, ws: ws, pings: make(chan struct{}, 100), now: b.now}
 	ws.SetPingHandler(func(data string) error {
 		select {
 		case p.pings <- struct{}{}:
@@ -244,7 +252,7 @@ func (p *peer) send(frame []byte) {
 
 func (p *peer) sign(id string, typ wire.Type, payload string) []byte {
 	p.t.Helper()
-	b, err := p.signer.Sign(nil, id, typ, []byte(payload), time.Now())
+	b, err := p.signer.Sign(nil, id, typ, []byte(payload), p.now())
 	if err != nil {
 		p.t.Fatalf("sign: %v", err)
 	}
