@@ -61,9 +61,13 @@ func EnsureHome(home string) error {
 		return fmt.Errorf("look at the state directory: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory; set Z4J_HOME to one that z4j may write to", home)
+		return notDirectory(home)
 	}
 	return nil
+}
+
+func notDirectory(home string) error {
+	return fmt.Errorf("the state directory %s is not a directory; set Z4J_HOME to one that z4j may write to", home)
 }
 
 // MintSecrets adds the secrets that secret.env lacks and that known does not supply, and returns the

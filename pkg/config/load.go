@@ -87,6 +87,9 @@ func Load(o Options) (*Config, error) {
 			return nil, err
 		}
 	}
+	if info, err := os.Stat(home); err == nil && !info.IsDir() {
+		return nil, notDirectory(home)
+	}
 	layers, faults := readLayers(o, home)
 	cfg, mintErr := build(o, home, layers, &faults)
 	if mintErr != nil {

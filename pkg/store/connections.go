@@ -316,16 +316,3 @@ func (s *Store) PruneWorkers(ctx context.Context, before time.Time) (n int64, er
 	})
 	return n, err
 }
-
-// OnlineAgents counts online agents by project slug.
-func (s *Store) OnlineAgents(ctx context.Context) (map[string]int64, error) {
-	rows, err := s.q.OnlineAgentCounts(ctx, s.eng.read())
-	if err != nil {
-		return nil, fmt.Errorf("count online agents: %w", s.err(err))
-	}
-	m := make(map[string]int64, len(rows))
-	for _, r := range rows {
-		m[r.ProjectSlug] = r.N
-	}
-	return m, nil
-}

@@ -96,12 +96,6 @@ ORDER BY a.id LIMIT CAST(@max_rows AS bigint);
 UPDATE agents SET revoked_at = @now, token_hash = @token_hash, state = 'offline', updated_at = @now
 WHERE id = @id AND revoked_at IS NULL AND state <> 'online' AND last_seen_at < @seen_before;
 
--- name: OnlineAgentCounts :many
-SELECT p.slug AS project_slug, count(*) AS n
-FROM agents a JOIN projects p ON p.id = a.project_id
-WHERE a.state = 'online'
-GROUP BY p.slug;
-
 -- name: OnlineAgents :many
 -- The longest connected first, so that the choice is a steady one.
 SELECT a.id, a.uid, a.engine_adapters, p.uid AS project_uid

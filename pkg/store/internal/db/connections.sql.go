@@ -263,38 +263,6 @@ func (q *Queries) ExpireSlots(ctx context.Context, db DBTX, arg ExpireSlotsParam
 	return result.RowsAffected(), nil
 }
 
-const onlineAgentCounts = `-- name: OnlineAgentCounts :many
-SELECT p.slug AS project_slug, count(*) AS n
-FROM agents a JOIN projects p ON p.id = a.project_id
-WHERE a.state = 'online'
-GROUP BY p.slug
-`
-
-type OnlineAgentCountsRow struct {
-	ProjectSlug string
-	N           int64
-}
-
-func (q *Queries) OnlineAgentCounts(ctx context.Context, db DBTX) ([]OnlineAgentCountsRow, error) {
-	rows, err := db.Query(ctx, onlineAgentCounts)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []OnlineAgentCountsRow{}
-	for rows.Next() {
-		var i OnlineAgentCountsRow
-		if err := rows.Scan(&i.ProjectSlug, &i.N); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const onlineAgents = `-- name: OnlineAgents :many
 SELECT a.id, a.uid, a.engine_adapters, p.uid AS project_uid
 FROM agents a JOIN projects p ON p.id = a.project_id

@@ -168,6 +168,7 @@ Settings come from the environment, ./.env, config.env and secret.env; see 'z4j 
 			return nil
 		},
 	}
+	root.Flags().BoolP("version", "V", false, "print the version")
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.versionCommand(), a.doctorCommand(),

@@ -47,7 +47,6 @@ type Store interface {
 	TakeLease(ctx context.Context, name, holder string, ttl time.Duration) (generation int64, ok bool, err error)
 	DropLease(ctx context.Context, name, holder string) error
 	SweepLiveness(ctx context.Context, timeout time.Duration) (gone []store.AgentNotice, slots int64, err error)
-	OnlineAgents(ctx context.Context) (map[string]int64, error)
 	StaleAgents(ctx context.Context, seenBefore time.Time) ([]store.AgentNotice, error)
 	PruneWorkers(ctx context.Context, before time.Time) (int64, error)
 	StuckTasks(ctx context.Context, before time.Time, limit int) ([]store.StuckTask, error)
@@ -76,7 +75,6 @@ type Sweep struct {
 	deps Deps
 
 	reconciled, cleaned time.Time
-	seen                map[string]bool
 }
 
 // New returns the sweeps; Run does their work.
@@ -94,7 +92,7 @@ func New(cfg Config, d Deps) *Sweep {
 	def(&cfg.HygieneInterval, 24*time.Hour)
 	def(&cfg.StaleAfter, 30*24*time.Hour)
 	def(&cfg.WorkersFor, 7*24*time.Hour)
-	return &Sweep{cfg: cfg, deps: d, seen: make(map[string]bool)}
+	return &Sweep{cfg: cfg, deps: d}
 }
 
 // Run sweeps until ctx ends.
@@ -153,19 +151,6 @@ func (s *Sweep) liveness(ctx context.Context) error {
 	}
 	if slots > 0 {
 		s.deps.Logger.Info("worker slots without a living replica ended", "slots", slots)
-	}
-	online, err := s.deps.Store.OnlineAgents(ctx)
-	if err != nil {
-		return err
-	}
-	for slug := range s.seen {
-		if _, ok := online[slug]; !ok {
-			s.deps.Metrics.online.WithLabelValues(slug).Set(0)
-		}
-	}
-	for slug, n := range online {
-		s.seen[slug] = true
-		s.deps.Metrics.online.WithLabelValues(slug).Set(float64(n))
 	}
 	return nil
 }
@@ -271,7 +256,6 @@ func (s *Sweep) hygiene(ctx context.Context, now time.Time) error {
 // Metrics are the sweeps'.
 type Metrics struct {
 	offline    *prometheus.CounterVec
-	online     *prometheus.GaugeVec
 	asked      prometheus.Counter
 	reconciled prometheus.Counter
 }
@@ -280,13 +264,12 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		offline: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "z4j_agents_offline_detected_total", Help: "Agents that went silent."}, []string{"project"}),
-		online:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "z4j_agents_online", Help: "Agents online, as the replica that sweeps sees them."}, []string{"project"}),
 		asked:   prometheus.NewCounter(prometheus.CounterOpts{Name: "z4j_ingest_reconcile_questions_total", Help: "Questions to agents about tasks that looked stuck."}),
 		reconciled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "z4j_ingest_reconciled_tasks_total", Help: "Tasks whose state was mended by an agent's answer.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.offline, m.online, m.asked, m.reconciled} {
+	for _, c := range []prometheus.Collector{m.offline, m.asked, m.reconciled} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
