@@ -146,7 +146,7 @@ func (s *Sweep) liveness(ctx context.Context) error {
 	for _, a := range gone {
 		s.deps.Logger.Warn("agent is offline: nothing heard of it", "agent", a.Name, "agent_id", a.Ref.UID.String(),
 			"project", a.ProjectSlug, "last_seen_at", a.LastSeenAt, "after_seconds", s.cfg.OfflineAfter.Seconds())
-		s.deps.Metrics.offline.WithLabelValues(a.ProjectSlug).Inc()
+		s.deps.Metrics.offline.WithLabelValues(a.Ref.ProjectUID.String()).Inc()
 		s.deps.Hints.AgentChanged(ctx, a.Ref)
 	}
 	if slots > 0 {
