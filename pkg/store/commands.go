@@ -249,8 +249,10 @@ func (tx *Tx) claimable(ctx context.Context, p ClaimCommandsParams, now time.Tim
 	state := "status = 'pending'"
 	if p.RedeliverUntil > 0 {
 		var actions []string
-		for _, a := range []string{"cancel_task", "reconcile_task", "schedule.fire", "schedule.trigger_now",
-			"schedule.trigger_now.via_scheduler", "schedule.resync", "schedule.enable", "schedule.disable"} {
+		for _, a := range []string{
+			"cancel_task", "reconcile_task", "schedule.fire", "schedule.trigger_now",
+			"schedule.trigger_now.via_scheduler", "schedule.resync", "schedule.enable", "schedule.disable",
+		} {
 			actions = append(actions, param(a))
 		}
 		state = "(" + state + " OR (status = 'dispatched' AND action IN (" + strings.Join(actions, ", ") +

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -93,8 +94,9 @@ func scanTask(row scanner, t *Task) error {
 // builder collects conditions and their parameters. The texts are constants of this package; what users send
 // goes through arg.
 type builder struct {
-	conds []string
-	args  []any
+	// conds can be answered by an index, rest must look at the rows.
+	conds, rest []string
+	args        []any
 }
 
 func (b *builder) arg(v any) string {
@@ -104,10 +106,15 @@ func (b *builder) arg(v any) string {
 
 func (b *builder) add(cond string) { b.conds = append(b.conds, cond) }
 
-func (b *builder) where() string { return " WHERE " + strings.Join(b.conds, " AND ") }
+// filter adds a condition that no index helps with.
+func (b *builder) filter(cond string) { b.rest = append(b.rest, cond) }
+
+func (b *builder) where() string {
+	return " WHERE " + strings.Join(slices.Concat(b.conds, b.rest), " AND ")
+}
 
 func (b *builder) clone() *builder {
-	return &builder{conds: append([]string(nil), b.conds...), args: append([]any(nil), b.args...)}
+	return &builder{conds: slices.Clone(b.conds), rest: slices.Clone(b.rest), args: slices.Clone(b.args)}
 }
 
 // likeContains is the LIKE pattern of "contains text".
@@ -149,7 +156,7 @@ func (s *Store) resolve(ctx context.Context, f TaskFilter, indexed bool) (resolv
 		for _, p := range f.Priorities {
 			list = append(list, b.arg(int64(p)))
 		}
-		b.add("priority IN (" + strings.Join(list, ", ") + ")")
+		b.filter("priority IN (" + strings.Join(list, ", ") + ")")
 	}
 	for _, exact := range []struct{ text, column string }{
 		{f.Engine, "+engine_id"}, {f.Queue, plus + "queue_id"}, {f.Worker, "+worker_id"},
@@ -162,7 +169,12 @@ func (s *Store) resolve(ctx context.Context, f TaskFilter, indexed bool) (resolv
 			r.none = true
 			return r, err
 		}
-		b.add(exact.column + " = " + b.arg(id))
+		cond := exact.column + " = " + b.arg(id)
+		if strings.HasPrefix(cond, "+") {
+			b.filter(cond)
+		} else {
+			b.add(cond)
+		}
 	}
 	if f.Name != "" {
 		ids, err := s.q.NamesLike(ctx, s.eng.read(), db.NamesLikeParams{Pattern: likeContains(f.Name), MaxRows: maxNameArms + 1})
@@ -173,7 +185,7 @@ func (s *Store) resolve(ctx context.Context, f TaskFilter, indexed bool) (resolv
 			r.none = true
 			return r, nil
 		case len(ids) > maxNameArms || !indexed:
-			b.add("+name_id IN (SELECT id FROM names WHERE text LIKE " + b.arg(likeContains(f.Name)) + ` ESCAPE '\')`)
+			b.filter("+name_id IN (SELECT id FROM names WHERE text LIKE " + b.arg(likeContains(f.Name)) + ` ESCAPE '\')`)
 		default:
 			r.names = ids
 		}
@@ -181,15 +193,15 @@ func (s *Store) resolve(ctx context.Context, f TaskFilter, indexed bool) (resolv
 	if f.Search != "" {
 		p := b.arg(likeContains(strings.ToLower(f.Search)))
 		names := `(SELECT id FROM names WHERE lower(text) LIKE ` + p + ` ESCAPE '\')`
-		b.add("(+name_id IN " + names + " OR +queue_id IN " + names + " OR +worker_id IN " + names +
+		b.filter("(+name_id IN " + names + " OR +queue_id IN " + names + " OR +worker_id IN " + names +
 			" OR lower(task_id) LIKE " + p + ` ESCAPE '\')`)
 	}
 	const received = "coalesce(received_at, started_at, seen_at)"
 	if f.Since != nil {
-		b.add(received + " >= " + b.arg(domain.Micros(*f.Since)))
+		b.filter(received + " >= " + b.arg(domain.Micros(*f.Since)))
 	}
 	if f.Until != nil {
-		b.add(received + " <= " + b.arg(domain.Micros(*f.Until)))
+		b.filter(received + " <= " + b.arg(domain.Micros(*f.Until)))
 	}
 	return r, nil
 }
@@ -204,10 +216,13 @@ func (s *Store) ListTasks(ctx context.Context, p TaskPage) ([]TaskView, error) {
 		return nil, nil
 	}
 	var tasks []Task
-	if len(r.names) == 0 {
-		tasks, err = s.walkTasks(ctx, p, r.cond)
-	} else {
+	switch {
+	case len(r.names) > 0:
 		tasks, err = s.walkNames(ctx, p, r)
+	case p.Order == TasksByStart && r.selective(p.Filter):
+		tasks, err = s.searchTasks(ctx, p, r.cond)
+	default:
+		tasks, err = s.walkTasks(ctx, p, r.cond)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", s.err(err))
@@ -227,18 +242,7 @@ func (s *Store) walkNames(ctx context.Context, p TaskPage, r resolved) ([]Task, 
 		}
 		all = append(all, part...)
 	}
-	sort.Slice(all, func(i, j int) bool {
-		a, b := all[i].StartedAt, all[j].StartedAt
-		switch {
-		case a == nil || b == nil:
-			if (a == nil) != (b == nil) {
-				return b == nil
-			}
-		case !a.Equal(*b):
-			return a.After(*b)
-		}
-		return all[i].ID > all[j].ID
-	})
+	slices.SortFunc(all, func(a, b Task) int { return compareStarts(a.StartedAt, a.ID, b.StartedAt, b.ID) })
 	return all[:min(len(all), p.Limit)], nil
 }
 
@@ -286,8 +290,11 @@ func (s *Store) walkTasks(ctx context.Context, p TaskPage, base *builder) ([]Tas
 }
 
 func (s *Store) queryTasks(ctx context.Context, b *builder, order string, limit int) ([]Task, error) {
-	query := "SELECT " + taskColumns + " FROM tasks" + b.where() + " ORDER BY " + order + " LIMIT " + b.arg(int64(limit))
-	rows, err := s.eng.read().Query(ctx, query, b.args...)
+	return s.readTasks(ctx, "SELECT "+taskColumns+" FROM tasks"+b.where()+" ORDER BY "+order+" LIMIT "+b.arg(int64(limit)), b.args, limit)
+}
+
+func (s *Store) readTasks(ctx context.Context, query string, args []any, limit int) ([]Task, error) {
+	rows, err := s.eng.read().Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
