@@ -186,6 +186,7 @@ func (s *Service) wire() error {
 	keyring := auth.NewKeyring(cfg.Secret, cfg.PreviousSecrets...)
 
 	rt := rest.NewRouter(deps.Store, authn, deps.Logger)
+	rt.Timeout = cfg.RequestTimeout
 	rt.Add(account.Ops(account.Config{
 		Store: deps.Store, Auth: authn, Hasher: auth.NewHasher(cfg.Hasher), Policy: cfg.Password, Keyring: keyring,
 		Hints: hints, Logger: deps.Logger, Now: deps.Now, LockoutAfter: int64(cfg.LockoutAfter), LockoutFor: cfg.LockoutFor,

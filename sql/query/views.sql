@@ -40,17 +40,17 @@ SELECT uid FROM agents WHERE id = @id;
 SELECT * FROM issues WHERE project_id = @project_id AND fingerprint = @fingerprint ORDER BY last_seen DESC;
 
 -- name: RollupTotals :many
--- What happened since a minute, by kind.
+-- What happened since a minute, by kind. A fact is in exactly one width of bucket.
 SELECT kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
 FROM rollups
-WHERE project_id = @project_id AND res = 1 AND at >= @since
+WHERE project_id = @project_id AND res IN (1, 60, 1440) AND at >= @since
 GROUP BY kind;
 
 -- name: RollupSeries :many
--- What happened since a minute, by minute and kind.
+-- What happened since a minute, by the start of the bucket and kind.
 SELECT at, kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
 FROM rollups
-WHERE project_id = @project_id AND res = 1 AND at >= @since
+WHERE project_id = @project_id AND res IN (1, 60, 1440) AND at >= @since
 GROUP BY at, kind
 ORDER BY at;
 

@@ -611,7 +611,7 @@ func (q *Queries) RecentFailures(ctx context.Context, db DBTX, arg RecentFailure
 const rollupSeries = `-- name: RollupSeries :many
 SELECT at, kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
 FROM rollups
-WHERE project_id = $1 AND res = 1 AND at >= $2
+WHERE project_id = $1 AND res IN (1, 60, 1440) AND at >= $2
 GROUP BY at, kind
 ORDER BY at
 `
@@ -629,7 +629,7 @@ type RollupSeriesRow struct {
 	RuntimeMS int64
 }
 
-// What happened since a minute, by minute and kind.
+// What happened since a minute, by the start of the bucket and kind.
 func (q *Queries) RollupSeries(ctx context.Context, db DBTX, arg RollupSeriesParams) ([]RollupSeriesRow, error) {
 	rows, err := db.Query(ctx, rollupSeries, arg.ProjectID, arg.Since)
 	if err != nil {
@@ -659,7 +659,7 @@ func (q *Queries) RollupSeries(ctx context.Context, db DBTX, arg RollupSeriesPar
 const rollupTotals = `-- name: RollupTotals :many
 SELECT kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
 FROM rollups
-WHERE project_id = $1 AND res = 1 AND at >= $2
+WHERE project_id = $1 AND res IN (1, 60, 1440) AND at >= $2
 GROUP BY kind
 `
 
@@ -675,7 +675,7 @@ type RollupTotalsRow struct {
 	RuntimeMS int64
 }
 
-// What happened since a minute, by kind.
+// What happened since a minute, by kind. A fact is in exactly one width of bucket.
 func (q *Queries) RollupTotals(ctx context.Context, db DBTX, arg RollupTotalsParams) ([]RollupTotalsRow, error) {
 	rows, err := db.Query(ctx, rollupTotals, arg.ProjectID, arg.Since)
 	if err != nil {

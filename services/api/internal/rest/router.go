@@ -3,6 +3,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -22,6 +24,9 @@ import (
 
 // Router serves a table of operations.
 type Router struct {
+	// Timeout bounds the work of every call; 0 does not. Streams go on as long as their reader does.
+	Timeout time.Duration
+
 	store  *store.Store
 	auth   *Authenticator
 	log    *slog.Logger
@@ -92,7 +97,7 @@ func (rt *Router) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 func (rt *Router) handler(op *Op) http.Handler {
 	params := pathParams(op.Path)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out, err := rt.serve(w, r, op, params)
+		out, err := rt.serveLimited(w, r, op, params)
 		if err != nil {
 			rt.noteRefusal(r, op, err)
 			httpx.WriteError(w, r, err)
@@ -100,6 +105,15 @@ func (rt *Router) handler(op *Op) http.Handler {
 		}
 		rt.answer(w, r, op, out)
 	})
+}
+
+func (rt *Router) serveLimited(w http.ResponseWriter, r *http.Request, op *Op, params []string) (any, error) {
+	if rt.Timeout <= 0 {
+		return rt.serve(w, r, op, params)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), rt.Timeout)
+	defer cancel()
+	return rt.serve(w, r.WithContext(ctx), op, params)
 }
 
 // serve does everything up to the handler's result.
