@@ -180,8 +180,7 @@ func (c *Conn) readFailed(err error) {
 		c.Close(CloseIdle, "")
 		return
 	}
-	var closed *websocket.CloseError
-	if errors.As(err, &closed) {
+	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 		c.ended(closed.Code, nil)
 		return
 	}
@@ -261,16 +260,16 @@ func (c *Conn) handle(ctx context.Context, frame []byte) error {
 		e.Item.Status = c.decoder.Status(env.Payload)
 		return c.submit(ctx, e)
 	case wire.TypeCommandAck:
-		id, err := uuid.Parse(env.ID)
-		if err != nil {
+		id, ok := commandID(env)
+		if !ok {
 			return nil
 		}
 		return c.command(ctx, func(ctx context.Context) error {
 			return c.srv.commands.Ack(ctx, c.ref, id, wire.DecodeCommandAck(env.Payload))
 		})
 	case wire.TypeCommandResult:
-		id, err := uuid.Parse(env.ID)
-		if err != nil {
+		id, ok := commandID(env)
+		if !ok {
 			return nil
 		}
 		res, err := wire.DecodeCommandResult(env.Payload)
@@ -287,6 +286,12 @@ func (c *Conn) handle(ctx context.Context, frame []byte) error {
 	default:
 	}
 	return nil
+}
+
+// commandID is the command an ack or result is about; false for ids that no command has.
+func commandID(env wire.Envelope) (uuid.UUID, bool) {
+	id, err := uuid.Parse(env.ID)
+	return id, err == nil
 }
 
 // command applies a command frame. Agents send results once, so a passing failure of the database is

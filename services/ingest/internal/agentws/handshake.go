@@ -143,7 +143,7 @@ func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.Agent
 		return nil, &refusal{CloseProtocolVersion, "", "protocol_version"}
 	}
 	if note := versionSkew(h.AgentVersion, domain.Version); note != "" {
-		log.Warn("agent version differs from the brain's: "+note, "agent_version", h.AgentVersion, "brain_version", domain.Version)
+		log.Warn("agent version differs from the brain's", "advice", note, "agent_version", h.AgentVersion, "brain_version", domain.Version)
 	}
 	return h, nil
 }

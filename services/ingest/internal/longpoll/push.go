@@ -135,7 +135,7 @@ func (s *Server) take(ctx context.Context, q *request, session store.LongpollSes
 		case errors.Is(err, domain.ErrTransient), ctx.Err() != nil:
 			// Nothing was stored and the session did not move: the agent sends all of it again.
 			s.deps.Logger.Warn("long-poll frames not stored; the agent will send them again", "err", err)
-			return pushed{Rejected: len(frames), Errors: []string{"the database is busy; send again"}}, nil
+			return pushed{Rejected: len(frames), Errors: []string{"the database is busy; send again"}}, nil //nolint:nilerr // the answer says so
 		default:
 			return s.oneByOne(ctx, session, job, err)
 		}
