@@ -280,6 +280,28 @@ func TestSilentAgentIsClosed(t *testing.T) {
 	b.connect(b.newAgent("silent"), "bare-1-1").wantClose(4408)
 }
 
+func TestPingsBothWays(t *testing.T) {
+	t.Parallel()
+	b := newBrain(t, func(c *ingest.Config) { c.PingInterval, c.IdleTimeout = 50*time.Millisecond, time.Second })
+	p := b.connect(b.newAgent("pinged"), "bare-1-1")
+	pongs := make(chan string, 1)
+	p.ws.SetPongHandler(func(data string) error {
+		select {
+		case pongs <- data:
+		default:
+		}
+		return nil
+	})
+	if err := p.ws.WriteControl(websocket.PingMessage, []byte("hello"), time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	// Pings keep nobody from being idle.
+	p.wantClose(4408)
+	if len(p.pings) == 0 || len(pongs) == 0 || <-pongs != "hello" {
+		t.Errorf("%d pings, %d pongs received", len(p.pings), len(pongs))
+	}
+}
+
 func TestFailedHandshakesOfOneAddressAreThrottled(t *testing.T) {
 	t.Parallel()
 	b := newBrain(t)

@@ -63,8 +63,8 @@ type Config struct {
 	// StaleAfter revokes agents not seen for so long (30 days); negative never does.
 	StaleAfter time.Duration
 
-	// SlotLease, PollInterval, TimeoutSweep: see the packages below; zero is right outside tests.
-	SlotLease, PollInterval, TimeoutSweep time.Duration
+	// SlotLease, PollInterval, TimeoutSweep, PingInterval: see the packages below; zero is right outside tests.
+	SlotLease, PollInterval, TimeoutSweep, PingInterval time.Duration
 
 	// ShutdownTimeout bounds the end of the sockets when Run's context ends (8 s).
 	ShutdownTimeout time.Duration
@@ -189,7 +189,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	})
 	s.ws = agentws.New(agentws.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, SlotCap: cfg.SlotCap, SlotLease: cfg.SlotLease,
-		HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout, Allow: cfg.Allow, Compression: cfg.Compression,
+		HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout, PingInterval: cfg.PingInterval, Allow: cfg.Allow, Compression: cfg.Compression,
 	}, agentws.Deps{
 		Store: d.Store, Hub: slots, Committer: s.committer, Commands: s.dispatch, Hints: hints, Refusals: s.refusals,
 		Metrics: wsMetrics, Redact: engine, Logger: d.Logger, Now: d.Now, Master: d.Master, Previous: d.Previous,
