@@ -58,8 +58,8 @@ type NewCommand struct {
 	TargetType, TargetID string
 	// Payload becomes the frame's parameters.
 	Payload map[string]any
-	// HashPayload is what an idempotent repetition must repeat; nil means Payload. It leaves out
-	// what the brain computes anew on every request.
+	// HashPayload is what an idempotent repetition must repeat beside action and target: what the caller said, without
+	// what the brain adds. nil means the agent and Payload.
 	HashPayload map[string]any
 	// IdempotencyKey is empty when there is none.
 	IdempotencyKey string
@@ -119,12 +119,12 @@ func (tx *Tx) CreateCommand(ctx context.Context, n NewCommand) (cmd Command, cre
 }
 
 func (n NewCommand) requestHash() (string, error) {
-	what := n.HashPayload
-	if what == nil {
-		what = n.Payload
+	what := []any{n.Action, n.TargetType, n.TargetID, n.HashPayload}
+	if n.HashPayload == nil {
+		what = []any{n.Action, n.TargetType, n.TargetID, n.Agent.UID, n.Payload}
 	}
 	// Maps are encoded with sorted keys, so equal requests give equal texts.
-	text, err := json.Marshal([]any{n.Action, n.TargetType, n.TargetID, n.Agent.UID, what})
+	text, err := json.Marshal(what)
 	if err != nil {
 		return "", fmt.Errorf("encode request of %s: %w", n.Action, err)
 	}

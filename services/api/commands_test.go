@@ -141,6 +141,12 @@ func TestRetryTask(t *testing.T) {
 			t.Errorf("a viewer sees %s", v.raw)
 		}
 
+		// What the brain learns in between does not make it another request.
+		w.ingest(event(domain.KindStarted, "bad-0", "shop.renamed", w.store.Now()))
+		if again := w.issue("operator", "retry-task", body("celery", "bad-0", "idempotency_key", "k1", "unknown", 1)); again.text("id") != a.text("id") {
+			t.Errorf("same key, later: %d %s", again.status, again.raw)
+		}
+
 		for name, tc := range map[string]struct {
 			body map[string]any
 			want int

@@ -110,6 +110,10 @@ func TestTaskDetail(t *testing.T) {
 		if a := w.call("viewer", http.MethodGet, "/projects/shop/tasks/celery/nope", nil, nil); a.status != 404 || a.text("details", "task_id") != "nope" {
 			t.Errorf("unknown task: %d %s", a.status, a.raw)
 		}
+		w.ingest(event(domain.KindReceived, "odd/id 1%", "shop.pay", now))
+		if a := w.get("/tasks/celery/" + url.PathEscape("odd/id 1%")); a.text("task_id") != "odd/id 1%" {
+			t.Errorf("an id with a slash: %s", a.raw)
+		}
 		if a := w.get("/tasks/celery/ok-1/tree"); a.text("root_task_id") != "ok-1" || a.body["node_count"] != 1.0 {
 			t.Errorf("tree: %s", a.raw)
 		}

@@ -206,15 +206,16 @@ func (g *group) public(r *rest.Request, c *store.Command, agents map[int64]uuid.
 
 // order is a command about to be issued.
 type order struct {
-	agent       store.Agent
-	action      string
-	target      string
-	targetID    string
-	payload     map[string]any
-	hashPayload map[string]any
-	key         *string
-	contract    string
-	timeout     time.Duration
+	agent    store.Agent
+	action   string
+	target   string
+	targetID string
+	payload  map[string]any
+	// request is the caller's body: what a repetition with the same idempotency key must repeat.
+	request  any
+	key      *string
+	contract string
+	timeout  time.Duration
 	// also is one more audit record of the same transaction.
 	also *domain.AuditEntry
 }
@@ -238,7 +239,7 @@ func (g *group) issue(r *rest.Request, o order) (any, error) {
 func (g *group) create(r *rest.Request, o order) (cmd store.Command, live bool, err error) {
 	n := store.NewCommand{
 		Agent:  store.AgentRef{ID: o.agent.ID, ProjectID: r.Project.ID, UID: o.agent.UID, ProjectUID: r.Project.UID},
-		Action: o.action, TargetType: o.target, TargetID: o.targetID, Payload: o.payload, HashPayload: o.hashPayload,
+		Action: o.action, TargetType: o.target, TargetID: o.targetID, Payload: o.payload,
 		RequiredContract: o.contract, Timeout: o.timeout, SourceIP: r.IP(), UserAgent: r.HTTP.UserAgent(),
 	}
 	if n.Timeout == 0 {
@@ -248,7 +249,7 @@ func (g *group) create(r *rest.Request, o order) (cmd store.Command, live bool, 
 		n.IssuedBy = &r.User.ID
 	}
 	if o.key != nil {
-		n.IdempotencyKey = *o.key
+		n.IdempotencyKey, n.HashPayload = *o.key, map[string]any{"request": o.request}
 	}
 	err = g.cfg.Store.InTx(r.Context(), func(ctx context.Context, tx *store.Tx) error {
 		var created bool

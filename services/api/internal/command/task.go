@@ -111,26 +111,14 @@ func (g *group) retryTask(r *rest.Request) (any, error) {
 			}
 		}
 	}
-	hash := mapWithout(payload, "eta")
 	if b.ETASeconds != nil {
-		payload["eta_seconds"], hash["eta_seconds"] = *b.ETASeconds, *b.ETASeconds
+		payload["eta_seconds"] = *b.ETASeconds
 		payload["eta"] = float64(g.cfg.Store.Now().Add(time.Duration(*b.ETASeconds)*time.Second).UnixMicro()) / 1e6
 	}
 	return g.issue(r, order{
-		agent: a, action: canRetry, target: "task", targetID: taskTarget(b.Engine, b.TaskID), payload: payload, hashPayload: hash,
+		agent: a, action: canRetry, target: "task", targetID: taskTarget(b.Engine, b.TaskID), payload: payload, request: b,
 		key: b.IdempotencyKey, contract: contract,
 	})
-}
-
-// mapWithout copies a map without some keys.
-func mapWithout(m map[string]any, keys ...string) map[string]any {
-	out := make(map[string]any, len(m))
-	for k, v := range m {
-		if !slices.Contains(keys, k) {
-			out[k] = v
-		}
-	}
-	return out
 }
 
 // retryGate checks that the agent can retry on the engine and returns the contract its session must satisfy. An engine
@@ -192,7 +180,7 @@ func (g *group) onTask(r *rest.Request, action string) (any, error) {
 		return nil, err
 	}
 	return g.issue(r, order{
-		agent: a, action: action, target: "task", targetID: taskTarget(b.Engine, b.TaskID), key: b.IdempotencyKey,
+		agent: a, action: action, target: "task", targetID: taskTarget(b.Engine, b.TaskID), key: b.IdempotencyKey, request: b,
 		payload: map[string]any{"engine": b.Engine, "task_id": b.TaskID},
 	})
 }
@@ -247,7 +235,7 @@ func (g *group) bulkRetry(r *rest.Request) (any, error) {
 		payload: map[string]any{"max": b.Max, "filter": map[string]any{
 			"engine": engine, "task_ids": ids, "task_names": names, "task_priorities": priorities,
 		}},
-		hashPayload: map[string]any{"max": b.Max, "engine": engine, "task_ids": ids},
+		request: b,
 	}
 	if len(rejected) > 0 {
 		entry := r.Audit("command.bulk_retry.filter_keys_rejected", "bulk", "")

@@ -42,18 +42,19 @@ type ConsumerRequest struct {
 }
 
 // control issues an action on one worker.
-func (g *group) control(r *rest.Request, b *RestartWorkerRequest, action string, more map[string]any) (any, error) {
+func (g *group) control(r *rest.Request, b *RestartWorkerRequest, request any, action string, more map[string]any) (any, error) {
 	a, w, err := g.worker(r, b.AgentID, b.WorkerName, b.Engine, action)
 	if err != nil {
 		return nil, err
 	}
 	payload := map[string]any{"engine": w.Engine, "worker_name": w.Name}
 	maps.Copy(payload, more)
-	return g.issue(r, order{agent: a, action: action, target: "worker", targetID: w.Name, payload: payload, key: b.IdempotencyKey})
+	return g.issue(r, order{agent: a, action: action, target: "worker", targetID: w.Name, payload: payload, request: request, key: b.IdempotencyKey})
 }
 
 func (g *group) restartWorker(r *rest.Request) (any, error) {
-	return g.control(r, rest.Body[RestartWorkerRequest](r), "restart_worker", nil)
+	b := rest.Body[RestartWorkerRequest](r)
+	return g.control(r, b, b, "restart_worker", nil)
 }
 
 func (g *group) poolResize(r *rest.Request) (any, error) {
@@ -62,17 +63,17 @@ func (g *group) poolResize(r *rest.Request) (any, error) {
 	if delta < 0 {
 		action, delta = "pool_shrink", -delta
 	}
-	return g.control(r, &b.RestartWorkerRequest, action, map[string]any{"delta": delta})
+	return g.control(r, &b.RestartWorkerRequest, b, action, map[string]any{"delta": delta})
 }
 
 func (g *group) addConsumer(r *rest.Request) (any, error) {
 	b := rest.Body[ConsumerRequest](r)
-	return g.control(r, &b.RestartWorkerRequest, "add_consumer", map[string]any{"queue": b.Queue})
+	return g.control(r, &b.RestartWorkerRequest, b, "add_consumer", map[string]any{"queue": b.Queue})
 }
 
 func (g *group) cancelConsumer(r *rest.Request) (any, error) {
 	b := rest.Body[ConsumerRequest](r)
-	return g.control(r, &b.RestartWorkerRequest, "cancel_consumer", map[string]any{"queue": b.Queue})
+	return g.control(r, &b.RestartWorkerRequest, b, "cancel_consumer", map[string]any{"queue": b.Queue})
 }
 
 // RateLimitRequest limits a task on one worker, or on all.
@@ -100,7 +101,7 @@ func (g *group) rateLimit(r *rest.Request) (any, error) {
 	if engine := onlyEngine(&a, func(e string) bool { return inv.allows(e, "rate_limit") }); engine != "" {
 		payload["engine"] = engine
 	}
-	return g.issue(r, order{agent: a, action: "rate_limit", target: "task", targetID: b.TaskName, payload: payload, key: b.IdempotencyKey})
+	return g.issue(r, order{agent: a, action: "rate_limit", target: "task", targetID: b.TaskName, payload: payload, request: b, key: b.IdempotencyKey})
 }
 
 // PurgeQueueRequest empties a queue.
@@ -131,7 +132,7 @@ func (g *group) purgeQueue(r *rest.Request) (any, error) {
 	} else if engine != "" {
 		payload["engine"] = engine
 	}
-	return g.issue(r, order{agent: a, action: "purge_queue", target: "queue", targetID: b.Queue, payload: payload, key: b.IdempotencyKey})
+	return g.issue(r, order{agent: a, action: "purge_queue", target: "queue", targetID: b.Queue, payload: payload, request: b, key: b.IdempotencyKey})
 }
 
 // maxQueues bounds the queues looked at.

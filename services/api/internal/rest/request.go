@@ -5,6 +5,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -49,8 +50,18 @@ func (r *Request) Can(a auth.Action) bool {
 	return ok
 }
 
-// Param returns a path parameter as text.
-func (r *Request) Param(name string) string { return chi.URLParam(r.HTTP, name) }
+// Param returns a path parameter as text. A path with an escaped slash is routed in its escaped form, so that the
+// slash can be part of a parameter, such as a task id.
+func (r *Request) Param(name string) string {
+	v := chi.URLParam(r.HTTP, name)
+	if r.HTTP.URL.RawPath == "" {
+		return v
+	}
+	if plain, err := url.PathUnescape(v); err == nil {
+		return plain
+	}
+	return v
+}
 
 // ID returns a path parameter that the router checked to be a UUID.
 func (r *Request) ID(name string) uuid.UUID {
