@@ -29,6 +29,16 @@ func scanFootprint(scan func(...any) error) (projection.Task, error) {
 // DeleteTasks deletes task rows of a project with their events and takes them out of every counter.
 // Keys that are not there are passed over; n is how many rows went.
 func (tx *Tx) DeleteTasks(ctx context.Context, projectID int64, keys []int64) (n int64, err error) {
+	return tx.deleteTasks(ctx, projectID, keys, nil)
+}
+
+// deleteTasks is DeleteTasks, or with expired the deletion of those that did not change since: what they did
+// stays counted.
+func (tx *Tx) deleteTasks(ctx context.Context, projectID int64, keys []int64, expired *time.Time) (n int64, err error) {
+	condition := "id = $1 AND project_id = $2"
+	if expired != nil {
+		condition += " AND updated_at < $3"
+	}
 	// Rows are locked in key order, as everywhere.
 	keys = slices.Clone(keys)
 	slices.Sort(keys)
@@ -38,7 +48,11 @@ func (tx *Tx) DeleteTasks(ctx context.Context, projectID int64, keys []int64) (n
 	}
 	d := newDeltas()
 	for _, id := range slices.Compact(keys) {
-		row := tx.db.QueryRow(ctx, "SELECT "+footprintColumns+" FROM tasks WHERE id = $1 AND project_id = $2"+lock, id, projectID)
+		args := []any{id, projectID}
+		if expired != nil {
+			args = append(args, *expired)
+		}
+		row := tx.db.QueryRow(ctx, "SELECT "+footprintColumns+" FROM tasks WHERE "+condition+lock, args...)
 		t, err := scanFootprint(row.Scan)
 		if tx.s.isNotFound(err) {
 			continue
@@ -46,14 +60,19 @@ func (tx *Tx) DeleteTasks(ctx context.Context, projectID int64, keys []int64) (n
 		if err != nil {
 			return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
 		}
-		events, err := storedEvents(ctx, tx.db, id)
-		if err != nil {
-			return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
-		}
 		f := footprintOf(&t)
-		d.row(&f, -1)
-		for _, e := range events {
-			d.event(t.ProjectID, t.NameID, t.QueueID, e.kind, e.at, -1)
+		if expired != nil {
+			// An event that changed nothing does not renew the row, and may be younger than its own limit.
+			young, err := tx.hasEvents(ctx, id, *expired)
+			if err != nil {
+				return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
+			}
+			if young {
+				continue
+			}
+			d.gone(&f)
+		} else if err := tx.uncount(ctx, d, &t, &f); err != nil {
+			return 0, fmt.Errorf("delete task %d: %w", id, tx.s.err(err))
 		}
 		for _, stmt := range []string{"DELETE FROM events WHERE task_id = $1", "DELETE FROM tasks WHERE id = $1"} {
 			if _, err := tx.db.Exec(ctx, stmt, id); err != nil {
@@ -63,4 +82,24 @@ func (tx *Tx) DeleteTasks(ctx context.Context, projectID int64, keys []int64) (n
 		n++
 	}
 	return n, tx.s.err(tx.commitDeltas(ctx, d))
+}
+
+// uncount takes a task and its events out of every counter.
+func (tx *Tx) uncount(ctx context.Context, d *deltas, t *projection.Task, f *footprint) error {
+	events, err := storedEvents(ctx, tx.db, t.ID)
+	if err != nil {
+		return err
+	}
+	d.row(f, -1)
+	for _, e := range events {
+		d.event(t.ProjectID, t.NameID, t.QueueID, e.kind, e.at, -1)
+	}
+	return nil
+}
+
+// hasEvents reports whether a task has stored events of since or later.
+func (tx *Tx) hasEvents(ctx context.Context, task int64, since time.Time) (bool, error) {
+	var there bool
+	err := tx.db.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM events WHERE task_id = $1 AND at >= $2)", task, since).Scan(&there)
+	return there, err
 }

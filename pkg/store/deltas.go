@@ -160,6 +160,18 @@ func (d *deltas) row(f *footprint, sign int64) {
 	}
 }
 
+// gone takes a task that outlived its retention out of what tells of tasks that are there. What it did stays counted.
+func (d *deltas) gone(f *footprint) {
+	d.counts[countKey{f.project, f.state}]--
+	if f.fingerprint != "" {
+		v := d.issue(issueKey{f.project, f.fingerprint, f.engine})
+		v.Occurrences--
+		if f.state == domain.StateFailure {
+			v.Open--
+		}
+	}
+}
+
 // event adds or takes out a stored event that is not a task's end. It is filed under the name and queue
 // of its task, and moves when those change.
 func (d *deltas) event(project, name, queue int64, kind domain.EventKind, at time.Time, sign int64) {
@@ -314,7 +326,7 @@ func (tx *Tx) applyRoll(ctx context.Context, k rollKey, v *rollVal) error {
 	if err := q.BumpRollup(ctx, tx.db, arg); err != nil {
 		return err
 	}
-	if v.N < 0 {
+	if v.N <= 0 {
 		return q.DropEmptyRollup(ctx, tx.db, db.DropEmptyRollupParams{
 			ProjectID: k.Project, Res: k.Res, At: at, NameID: k.Name, QueueID: k.Queue, Kind: int64(k.Kind),
 		})
@@ -451,6 +463,9 @@ func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error
 		return 0, nil
 	}
 	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := tx.lockRollups(ctx); err != nil {
+			return err
+		}
 		rows, err := tx.db.Query(ctx, `DELETE FROM rollup_deltas WHERE id IN
 			(SELECT id FROM rollup_deltas ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING payload`, limit)
 		if err != nil {

@@ -152,11 +152,14 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 	return nil
 }
 
-// days lists the days the batch's events fall on.
+// days lists the days the batch's events fall on, without those whose events are not stored any more.
 func (b *ingestBatch) days() []time.Time {
 	var days []time.Time
 	for _, it := range b.items {
 		for i := range it.Events {
+			if b.s.tooOld(it.Events[i].At, b.now) {
+				continue
+			}
 			d := it.Events[i].At.Truncate(24 * time.Hour)
 			if !slices.Contains(days, d) {
 				days = append(days, d)

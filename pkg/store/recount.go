@@ -36,10 +36,33 @@ func (s *Store) Read(ctx context.Context, query string, args []any, each func(sc
 	return s.err(rows.Err())
 }
 
-// CheckCounters recounts tasks and events and compares the result with the kept counters, from since
-// on (counters of older events outlive them). It returns a line for each difference, at most 100. It
+// CountWindow says since when rows are complete: counters keep what retention took the rows of. Zero times mean
+// that nothing was taken.
+type CountWindow struct {
+	// Events is where retention of events stands, Tasks that of tasks, Rollups that of roll-ups.
+	Events, Tasks, Rollups time.Time
+}
+
+// countMargin covers tasks that ended, by their agent's clock, shortly after the brain last heard of them.
+const countMargin = 2 * time.Minute
+
+// since is the time from which roll-ups of a kind equal a recount.
+func (w CountWindow) since(k domain.RollupKind) time.Time {
+	from := w.Rollups
+	if t := w.Tasks; !t.IsZero() && t.Add(countMargin).After(from) {
+		from = t.Add(countMargin)
+	}
+	if k >= domain.RollupReceived && w.Events.After(from) {
+		from = w.Events
+	}
+	return from
+}
+
+// CheckCounters recounts tasks and events and compares the result with the kept counters, within the window.
+// Roll-ups are compared in the widest bucket that holds them: late changes to a minute that is already part of
+// an hour are a row of their own until they are merged. It returns a line for each difference, at most 100. It
 // reads everything, so it is for tests and `z4j doctor --counters`, with nobody writing.
-func (s *Store) CheckCounters(ctx context.Context, since time.Time) ([]string, error) {
+func (s *Store) CheckCounters(ctx context.Context, w CountWindow) ([]string, error) {
 	want := newDeltas()
 	places := make(map[int64]countPlace)
 	err := s.Read(ctx, "SELECT "+footprintColumns+" FROM tasks", nil, func(scan func(...any) error) error {
@@ -54,6 +77,10 @@ func (s *Store) CheckCounters(ctx context.Context, since time.Time) ([]string, e
 	})
 	if err != nil {
 		return nil, err
+	}
+	since := w.since(domain.RollupReceived)
+	if since.IsZero() {
+		since = time.Unix(0, 0)
 	}
 	err = s.Read(ctx, "SELECT task_id, kind, at FROM events WHERE at >= $1", []any{since}, func(scan func(...any) error) error {
 		var task int64
@@ -74,12 +101,12 @@ func (s *Store) CheckCounters(ctx context.Context, since time.Time) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	return want.compare(have, since), nil
+	return want.compare(have, w), nil
 }
 
 type countPlace struct{ project, name, queue int64 }
 
-// readCounters loads the kept counters; coarser roll-ups are left out.
+// readCounters loads the kept counters.
 func (s *Store) readCounters(ctx context.Context) (*deltas, error) {
 	d := newDeltas()
 	err := s.Read(ctx, "SELECT project_id, state, n FROM task_counts", nil, func(scan func(...any) error) error {
@@ -94,7 +121,7 @@ func (s *Store) readCounters(ctx context.Context) (*deltas, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.Read(ctx, "SELECT project_id, res, at, name_id, queue_id, kind, n, runtime_n, runtime_ms, sketch FROM rollups WHERE res = 1", nil,
+	err = s.Read(ctx, "SELECT project_id, res, at, name_id, queue_id, kind, n, runtime_n, runtime_ms, sketch FROM rollups", nil,
 		func(scan func(...any) error) error {
 			var k rollKey
 			var v rollVal
@@ -125,10 +152,38 @@ func (s *Store) readCounters(ctx context.Context) (*deltas, error) {
 	return d, err
 }
 
+// bucketKey is a stretch of time of a project that roll-ups cover as a whole.
+type bucketKey struct{ project, res, at int64 }
+
+// widen maps every roll-up to the widest bucket of that time that have knows.
+func (d *deltas) widen(have *deltas) map[rollKey]*rollVal {
+	wide := make(map[bucketKey]bool)
+	for k := range have.rolls {
+		if k.Res != RollupMinute {
+			wide[bucketKey{k.Project, k.Res, k.At}] = true
+		}
+	}
+	out := newDeltas()
+	for k, v := range d.rolls {
+		for _, res := range []int64{RollupHour, RollupDay} {
+			at := bucketOf(time.UnixMicro(k.At), res).UnixMicro()
+			if wide[bucketKey{k.Project, res, at}] {
+				k.Res, k.At = res, at
+			}
+		}
+		w := out.roll(k)
+		w.N += v.N
+		w.RuntimeN += v.RuntimeN
+		w.RuntimeMS += v.RuntimeMS
+		w.sketch.Merge(&v.sketch)
+	}
+	return out.rolls
+}
+
 const maxDifferences = 100
 
 // compare lists where have differs from the recount d.
-func (d *deltas) compare(have *deltas, since time.Time) []string {
+func (d *deltas) compare(have *deltas, window CountWindow) []string {
 	var out []string
 	note := func(format string, args ...any) {
 		if len(out) < maxDifferences {
@@ -146,9 +201,10 @@ func (d *deltas) compare(have *deltas, since time.Time) []string {
 		}
 	}
 	var none rollVal
-	for k := range merged(d.rolls, have.rolls) {
-		w, h := orZero(d.rolls[k], &none), orZero(have.rolls[k], &none)
-		if k.Kind >= domain.RollupReceived && time.UnixMicro(k.At).Before(since) {
+	wanted, kept := d.widen(have), have.widen(have)
+	for k := range merged(wanted, kept) {
+		w, h := orZero(wanted[k], &none), orZero(kept[k], &none)
+		if time.UnixMicro(k.At).Before(window.since(k.Kind)) {
 			continue
 		}
 		if w.N != h.N || w.RuntimeN != h.RuntimeN || w.RuntimeMS != h.RuntimeMS || !w.sketch.Equal(&h.sketch) {

@@ -94,6 +94,8 @@ type engine interface {
 	maintain(ctx context.Context) error
 	// prepareDays makes room for events of the given days (UTC midnights).
 	prepareDays(ctx context.Context, days []time.Time) error
+	// dropEvents drops partitions of events that end before a time and returns about how many rows went.
+	dropEvents(ctx context.Context, before time.Time) (int64, error)
 	// ingest returns the bulk operations on an open transaction.
 	ingest(tx db.DBTX) ingestOps
 	lockAuditChain(ctx context.Context, h db.DBTX) error

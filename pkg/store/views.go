@@ -22,7 +22,7 @@ type (
 	Event = db.Event
 	// LooseEvent is any other stored event.
 	LooseEvent = db.LooseEvent
-	// RollupPoint is what a project's tasks did in one minute, by kind.
+	// RollupPoint is what a project's tasks did in one bucket, by kind.
 	RollupPoint = db.RollupSeriesRow
 )
 
@@ -194,9 +194,12 @@ func (t Totals) FailureRate() float64 {
 	return float64(t[domain.RollupFailure]) / float64(n)
 }
 
-// RollupTotals sums a project's roll-ups since a time, to the minute.
+// RollupTotals sums a project's roll-ups since a time. Roll-ups are kept by the minute, later by the hour and the
+// day; a bucket that reaches past since counts whole, so that the start is true to the width of its bucket.
 func (s *Store) RollupTotals(ctx context.Context, projectID int64, since time.Time) (Totals, error) {
-	rows, err := s.q.RollupTotals(ctx, s.eng.read(), db.RollupTotalsParams{ProjectID: projectID, Since: since.UTC().Truncate(time.Minute)})
+	rows, err := s.q.RollupTotals(ctx, s.eng.read(), db.RollupTotalsParams{
+		ProjectID: projectID, SinceMinute: bucketOf(since, RollupMinute), SinceHour: bucketOf(since, RollupHour), SinceDay: bucketOf(since, RollupDay),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("sum roll-ups: %w", s.err(err))
 	}
@@ -207,9 +210,15 @@ func (s *Store) RollupTotals(ctx context.Context, projectID int64, since time.Ti
 	return totals, nil
 }
 
-// RollupSeries returns a project's roll-ups since a time by minute and kind, oldest first.
+// bucketOf is the start of the roll-up of width res that holds a time.
+func bucketOf(at time.Time, res int64) time.Time { return at.UTC().Truncate(rollupWidth(res)) }
+
+// RollupSeries returns a project's roll-ups since a time by the start of their bucket and kind, oldest first: of a
+// minute, or of an hour or a day that is past being kept by the minute. A bucket that reaches past since counts whole.
 func (s *Store) RollupSeries(ctx context.Context, projectID int64, since time.Time) ([]RollupPoint, error) {
-	rows, err := s.q.RollupSeries(ctx, s.eng.read(), db.RollupSeriesParams{ProjectID: projectID, Since: since.UTC().Truncate(time.Minute)})
+	rows, err := s.q.RollupSeries(ctx, s.eng.read(), db.RollupSeriesParams{
+		ProjectID: projectID, SinceMinute: bucketOf(since, RollupMinute), SinceHour: bucketOf(since, RollupHour), SinceDay: bucketOf(since, RollupDay),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read roll-ups: %w", s.err(err))
 	}
@@ -225,13 +234,15 @@ func (s *Store) LastActivity(ctx context.Context, projectID int64) (*time.Time, 
 	} else if !errors.Is(err, domain.ErrNotFound) {
 		return nil, fmt.Errorf("find last activity: %w", err)
 	}
-	at, err := s.q.LastRollup(ctx, s.eng.read(), db.LastRollupParams{ProjectID: projectID})
-	if err = s.err(err); err == nil {
-		if last == nil || at.After(*last) {
-			last = &at
+	for _, res := range []int64{RollupMinute, RollupHour, RollupDay} {
+		at, err := s.q.LastRollup(ctx, s.eng.read(), db.LastRollupParams{ProjectID: projectID, Res: res})
+		if err = s.err(err); err == nil {
+			if last == nil || at.After(*last) {
+				last = &at
+			}
+		} else if !errors.Is(err, domain.ErrNotFound) {
+			return nil, fmt.Errorf("find last activity: %w", err)
 		}
-	} else if !errors.Is(err, domain.ErrNotFound) {
-		return nil, fmt.Errorf("find last activity: %w", err)
 	}
 	return last, nil
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/z4jdev/z4j/services/ingest/internal/longpoll"
 	"github.com/z4jdev/z4j/services/ingest/internal/notice"
 	"github.com/z4jdev/z4j/services/ingest/internal/sweep"
+	"github.com/z4jdev/z4j/services/ingest/internal/upkeep"
 	"github.com/z4jdev/z4j/services/ingest/internal/watch"
 )
 
@@ -66,6 +67,9 @@ type Config struct {
 	// SlotLease, PollInterval, TimeoutSweep, PingInterval: see the packages below; zero is right outside tests.
 	SlotLease, PollInterval, TimeoutSweep, PingInterval time.Duration
 
+	// Retention is how long data is kept; its zero value keeps everything.
+	Retention config.Retention
+
 	// ShutdownTimeout bounds the end of the sockets when Run's context ends (8 s).
 	ShutdownTimeout time.Duration
 }
@@ -84,7 +88,16 @@ func ConfigFrom(c *config.Config) (Config, error) {
 		HealthSweep: c.Agents.HealthSweep.Duration(), OfflineAfter: c.Agents.OfflineTimeout.Duration(),
 		ReconcileSweep: c.Commands.ReconcileSweep.Duration(), ReconcileAfter: c.Commands.ReconcileStaleAfter.Duration(),
 		CommandTimeout: c.Commands.Timeout.Duration(),
+		Retention:      c.Retention, StaleAfter: staleAfter(c),
 	}, nil
+}
+
+// staleAfter is the setting in the form of Config: 0 days mean never, there and here by different words.
+func staleAfter(c *config.Config) time.Duration {
+	if c.Retention.StaleAgentDays == 0 {
+		return -1
+	}
+	return c.Retention.StaleAgents()
 }
 
 // Deps are what the service needs from outside.
@@ -111,6 +124,7 @@ type Service struct {
 	watch     *watch.Watch
 	longpoll  *longpoll.Server
 	sweep     *sweep.Sweep
+	upkeep    *upkeep.Upkeep
 	refusals  *notice.Refusals
 	handler   http.Handler
 }
@@ -156,6 +170,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	upkeepMetrics, err := upkeep.NewMetrics(d.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	s := &Service{cfg: cfg, log: d.Logger}
 	slots := new(hub.Hub)
 	hints := notice.Hints{Bus: d.Bus, Logger: d.Logger}
@@ -183,9 +201,13 @@ func New(cfg Config, d Deps) (*Service, error) {
 	s.sweep = sweep.New(sweep.Config{
 		Owner: cfg.Owner, Interval: cfg.HealthSweep, OfflineAfter: cfg.OfflineAfter, ReconcileInterval: cfg.ReconcileSweep,
 		ReconcileAfter: cfg.ReconcileAfter, CommandTimeout: cfg.CommandTimeout, StaleAfter: cfg.StaleAfter,
+		HygieneInterval: cfg.Retention.AgentHygiene.Duration(),
 	}, sweep.Deps{Store: d.Store, Hints: hints, Metrics: sweepMetrics, Logger: d.Logger})
 	s.watch = watch.New(watch.Config{Owner: cfg.Owner, Lease: cfg.SlotLease, BarredInterval: cfg.PollInterval}, watch.Deps{
 		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected, Wake: s.longpoll.Wake,
+	})
+	s.upkeep = upkeep.New(upkeep.Config{Owner: cfg.Owner, Retention: cfg.Retention}, upkeep.Deps{
+		Store: d.Store, Metrics: upkeepMetrics, Logger: d.Logger,
 	})
 	s.ws = agentws.New(agentws.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, SlotCap: cfg.SlotCap, SlotLease: cfg.SlotLease,
@@ -232,7 +254,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	for name, run := range map[string]func(context.Context) error{
 		"committer": s.committer.Run, "dispatch": s.dispatch.Run, "watch": s.watch.Run, "refusals": s.refusals.Run, "sockets": s.ws.Run,
-		"sweep": s.sweep.Run,
+		"sweep": s.sweep.Run, "upkeep": s.upkeep.Run,
 	} {
 		g.Go(func() error {
 			if err := run(gctx); err != nil {

@@ -74,8 +74,10 @@ SET n = rollups.n + excluded.n, runtime_n = rollups.runtime_n + excluded.runtime
     runtime_ms = rollups.runtime_ms + excluded.runtime_ms, sketch = coalesce(excluded.sketch, rollups.sketch);
 
 -- name: DropEmptyRollup :exec
+-- n = 0 alone says little: a late change to a minute that is already part of an hour leaves a row of differences.
 DELETE FROM rollups
-WHERE project_id = @project_id AND res = @res AND at = @at AND name_id = @name_id AND queue_id = @queue_id AND kind = @kind AND n = 0;
+WHERE project_id = @project_id AND res = @res AND at = @at AND name_id = @name_id AND queue_id = @queue_id AND kind = @kind
+  AND n = 0 AND runtime_n = 0 AND runtime_ms = 0 AND (sketch IS NULL OR length(sketch) = 0);
 
 -- name: BumpIssue :exec
 INSERT INTO issues (project_id, fingerprint, engine_id, occurrences, open_count, first_seen, last_seen, sample_name_id, sample_exception)

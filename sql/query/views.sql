@@ -40,22 +40,33 @@ SELECT uid FROM agents WHERE id = @id;
 SELECT * FROM issues WHERE project_id = @project_id AND fingerprint = @fingerprint ORDER BY last_seen DESC;
 
 -- name: RollupTotals :many
--- What happened since a minute, by kind. A fact is in exactly one width of bucket.
+-- What happened since a time, by kind. Every bucket that reaches past it counts; no two of them hold the same task.
+-- Three ranges of the primary key: of one condition with OR, SQLite would read all of the project.
 SELECT kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
-FROM rollups
-WHERE project_id = @project_id AND res IN (1, 60, 1440) AND at >= @since
+FROM (
+    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute
+    UNION ALL
+    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour
+    UNION ALL
+    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day
+) AS buckets
 GROUP BY kind;
 
 -- name: RollupSeries :many
--- What happened since a minute, by the start of the bucket and kind.
+-- What happened since a time, by the start of the bucket and kind.
 SELECT at, kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
-FROM rollups
-WHERE project_id = @project_id AND res IN (1, 60, 1440) AND at >= @since
+FROM (
+    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute
+    UNION ALL
+    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour
+    UNION ALL
+    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day
+) AS buckets
 GROUP BY at, kind
 ORDER BY at;
 
 -- name: LastRollup :one
-SELECT at FROM rollups WHERE project_id = @project_id AND res = 1 ORDER BY at DESC LIMIT 1;
+SELECT at FROM rollups WHERE project_id = @project_id AND res = @res ORDER BY at DESC LIMIT 1;
 
 -- name: LastArrival :one
 SELECT seen_at FROM tasks WHERE project_id = @project_id ORDER BY seen_at DESC, id DESC LIMIT 1;

@@ -121,7 +121,7 @@ func DeleteSome(t testing.TB, s *store.Store, project int64, n int) {
 // CompareCounters fails when a kept counter differs from a recount.
 func CompareCounters(t testing.TB, s *store.Store) {
 	t.Helper()
-	diff, err := s.CheckCounters(context.Background(), time.Unix(0, 0))
+	diff, err := s.CheckCounters(context.Background(), store.CountWindow{})
 	if err != nil {
 		t.Fatal(err)
 	}

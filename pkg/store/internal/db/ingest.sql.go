@@ -162,7 +162,8 @@ func (q *Queries) DropEmptyIssue(ctx context.Context, db DBTX, arg DropEmptyIssu
 
 const dropEmptyRollup = `-- name: DropEmptyRollup :exec
 DELETE FROM rollups
-WHERE project_id = $1 AND res = $2 AND at = $3 AND name_id = $4 AND queue_id = $5 AND kind = $6 AND n = 0
+WHERE project_id = $1 AND res = $2 AND at = $3 AND name_id = $4 AND queue_id = $5 AND kind = $6
+  AND n = 0 AND runtime_n = 0 AND runtime_ms = 0 AND (sketch IS NULL OR length(sketch) = 0)
 `
 
 type DropEmptyRollupParams struct {
@@ -174,6 +175,7 @@ type DropEmptyRollupParams struct {
 	Kind      int64
 }
 
+// n = 0 alone says little: a late change to a minute that is already part of an hour leaves a row of differences.
 func (q *Queries) DropEmptyRollup(ctx context.Context, db DBTX, arg DropEmptyRollupParams) error {
 	_, err := db.Exec(ctx, dropEmptyRollup,
 		arg.ProjectID,

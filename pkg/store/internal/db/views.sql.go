@@ -205,15 +205,16 @@ func (q *Queries) LastArrival(ctx context.Context, db DBTX, arg LastArrivalParam
 }
 
 const lastRollup = `-- name: LastRollup :one
-SELECT at FROM rollups WHERE project_id = $1 AND res = 1 ORDER BY at DESC LIMIT 1
+SELECT at FROM rollups WHERE project_id = $1 AND res = $2 ORDER BY at DESC LIMIT 1
 `
 
 type LastRollupParams struct {
 	ProjectID int64
+	Res       int64
 }
 
 func (q *Queries) LastRollup(ctx context.Context, db DBTX, arg LastRollupParams) (time.Time, error) {
-	row := db.QueryRow(ctx, lastRollup, arg.ProjectID)
+	row := db.QueryRow(ctx, lastRollup, arg.ProjectID, arg.Res)
 	var at time.Time
 	err := row.Scan(&at)
 	return at, err
@@ -610,15 +611,22 @@ func (q *Queries) RecentFailures(ctx context.Context, db DBTX, arg RecentFailure
 
 const rollupSeries = `-- name: RollupSeries :many
 SELECT at, kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
-FROM rollups
-WHERE project_id = $1 AND res IN (1, 60, 1440) AND at >= $2
+FROM (
+    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = $1 AND r.res = 1 AND r.at >= $2
+    UNION ALL
+    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = $1 AND r.res = 60 AND r.at >= $3
+    UNION ALL
+    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = $1 AND r.res = 1440 AND r.at >= $4
+) AS buckets
 GROUP BY at, kind
 ORDER BY at
 `
 
 type RollupSeriesParams struct {
-	ProjectID int64
-	Since     time.Time
+	ProjectID   int64
+	SinceMinute time.Time
+	SinceHour   time.Time
+	SinceDay    time.Time
 }
 
 type RollupSeriesRow struct {
@@ -629,9 +637,14 @@ type RollupSeriesRow struct {
 	RuntimeMS int64
 }
 
-// What happened since a minute, by the start of the bucket and kind.
+// What happened since a time, by the start of the bucket and kind.
 func (q *Queries) RollupSeries(ctx context.Context, db DBTX, arg RollupSeriesParams) ([]RollupSeriesRow, error) {
-	rows, err := db.Query(ctx, rollupSeries, arg.ProjectID, arg.Since)
+	rows, err := db.Query(ctx, rollupSeries,
+		arg.ProjectID,
+		arg.SinceMinute,
+		arg.SinceHour,
+		arg.SinceDay,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -658,14 +671,21 @@ func (q *Queries) RollupSeries(ctx context.Context, db DBTX, arg RollupSeriesPar
 
 const rollupTotals = `-- name: RollupTotals :many
 SELECT kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
-FROM rollups
-WHERE project_id = $1 AND res IN (1, 60, 1440) AND at >= $2
+FROM (
+    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = $1 AND r.res = 1 AND r.at >= $2
+    UNION ALL
+    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = $1 AND r.res = 60 AND r.at >= $3
+    UNION ALL
+    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = $1 AND r.res = 1440 AND r.at >= $4
+) AS buckets
 GROUP BY kind
 `
 
 type RollupTotalsParams struct {
-	ProjectID int64
-	Since     time.Time
+	ProjectID   int64
+	SinceMinute time.Time
+	SinceHour   time.Time
+	SinceDay    time.Time
 }
 
 type RollupTotalsRow struct {
@@ -675,9 +695,15 @@ type RollupTotalsRow struct {
 	RuntimeMS int64
 }
 
-// What happened since a minute, by kind. A fact is in exactly one width of bucket.
+// What happened since a time, by kind. Every bucket that reaches past it counts; no two of them hold the same task.
+// Three ranges of the primary key: of one condition with OR, SQLite would read all of the project.
 func (q *Queries) RollupTotals(ctx context.Context, db DBTX, arg RollupTotalsParams) ([]RollupTotalsRow, error) {
-	rows, err := db.Query(ctx, rollupTotals, arg.ProjectID, arg.Since)
+	rows, err := db.Query(ctx, rollupTotals,
+		arg.ProjectID,
+		arg.SinceMinute,
+		arg.SinceHour,
+		arg.SinceDay,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,15 @@ import (
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
+// countWindow is the time within which counters equal a recount: what retention took is counted but not there.
+func countWindow(cfg *config.Config, now time.Time) store.CountWindow {
+	w := store.CountWindow{Events: now.Add(-cfg.Retention.Events()), Rollups: now.Add(-cfg.Retention.Rollups())}
+	if keep := cfg.Retention.Tasks(); keep > 0 {
+		w.Tasks = now.Add(-keep)
+	}
+	return w
+}
+
 // poolSize is the connection pool: the setting speaks of PostgreSQL, SQLite takes its own default.
 func poolSize(cfg *config.Config) int {
 	if cfg.Database.Engine() == config.EngineSQLite {
@@ -282,7 +291,7 @@ func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, 
 		warn("audit", fmt.Sprintf("%d audit records wait for the chain", totals.OutboxRows), "is a brain running? see 'z4j audit verify'")
 	}
 	if counters {
-		diff, err := s.CheckCounters(ctx, s.Now().Add(-days(cfg.Retention.EventDays)))
+		diff, err := s.CheckCounters(ctx, countWindow(cfg, s.Now()))
 		if err != nil {
 			return nil, err
 		}

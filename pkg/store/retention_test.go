@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/pkg/store/storetest"
+)
+
+const aDay = 24 * time.Hour
+
+// movedClock is a store's clock that a test moves.
+type movedClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newMovedClock() *movedClock {
+	return &movedClock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+}
+
+func (c *movedClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *movedClock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// eachClocked runs fn on both engines with a clock of its own.
+func eachClocked(t *testing.T, events time.Duration, fn func(t *testing.T, s *store.Store, c *movedClock)) {
+	t.Helper()
+	for name, open := range map[string]func(testing.TB, ...func(*store.Options)) *store.Store{"sqlite": storetest.SQLite, "postgresql": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newMovedClock()
+			fn(t, open(t, func(o *store.Options) { o.Now, o.EventRetention = c.Now, events }), c)
+		})
+	}
+}
+
+// expiry is what a test's retention keeps.
+type expiry struct{ events, tasks, minutes, hours, rollups time.Duration }
+
+// run does everything that is due once, as the holder of the lease would.
+func (x expiry) run(t *testing.T, s *store.Store) {
+	t.Helper()
+	ctx := t.Context()
+	fold(t, s)
+	now := s.Now()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s.DropEvents(ctx, now.Add(-x.events))
+	check(err)
+	var cursor store.EventCursor
+	for done := false; !done; {
+		_, cursor, done, err = s.SweepEvents(ctx, now.Add(-x.events), cursor)
+		check(err)
+	}
+	var mark store.TaskMark
+	for done := false; !done; {
+		_, mark, done, err = s.ExpireTasks(ctx, now.Add(-x.tasks), mark, 7)
+		check(err)
+	}
+	fold(t, s)
+	repeat := func(step func() (int64, error)) {
+		t.Helper()
+		for n := int64(1); n > 0; {
+			n, err = step()
+			check(err)
+		}
+	}
+	repeat(func() (int64, error) {
+		return s.CompactRollups(ctx, store.RollupMinute, store.RollupHour, now.Add(-x.minutes), 5)
+	})
+	repeat(func() (int64, error) {
+		return s.CompactRollups(ctx, store.RollupHour, store.RollupDay, now.Add(-x.hours), 5)
+	})
+	repeat(func() (int64, error) { return s.ExpireRollups(ctx, now.Add(-x.rollups)) })
+}
+
+func (x expiry) window(now time.Time) store.CountWindow {
+	return store.CountWindow{Events: now.Add(-x.events), Tasks: now.Add(-x.tasks), Rollups: now.Add(-x.rollups)}
+}
+
+func fold(t *testing.T, s *store.Store) {
+	t.Helper()
+	for n := int64(1); n > 0; {
+		var err error
+		if n, err = s.FoldDeltas(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func number(t *testing.T, s *store.Store, query string, args ...any) (n int64) {
+	t.Helper()
+	if err := s.Read(t.Context(), query, args, func(scan func(...any) error) error { return scan(&n) }); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// After any history under retention and compaction the counters equal a recount of what is complete, and nothing
+// younger than its limit is gone.
+func TestCountersSurviveRetention(t *testing.T) {
+	t.Parallel()
+	x := expiry{events: 5 * aDay, tasks: 9 * aDay, minutes: aDay, hours: 4 * aDay, rollups: 20 * aDay}
+	eachClocked(t, x.events, func(t *testing.T, s *store.Store, c *movedClock) {
+		ref := storetest.Agent(t, s)
+		r := rand.New(rand.NewPCG(3, 17)) //nolint:gosec // a reproducible history
+		kinds := []domain.EventKind{
+			domain.KindReceived, domain.KindStarted, domain.KindSucceeded, domain.KindFailed, domain.KindRetried, domain.KindRevoked,
+		}
+		counters := func(when string) {
+			t.Helper()
+			fold(t, s)
+			diff, err := s.CheckCounters(t.Context(), x.window(s.Now()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range diff {
+				t.Errorf("%s: %s", when, d)
+			}
+		}
+		task := 0
+		for round := range 60 {
+			c.add(time.Duration(r.IntN(int(14 * time.Hour))))
+			task += 3
+			var items []*store.IngestItem
+			for range 2 + r.IntN(5) {
+				var events []store.IngestEvent
+				for range 1 + r.IntN(5) {
+					// Mostly now and of young tasks; some late by hours or days, some of tasks long gone.
+					at, id := c.Now().Add(-time.Duration(r.IntN(int(time.Hour)))), max(0, task-r.IntN(12))
+					switch r.IntN(6) {
+					case 0:
+						at = c.Now().Add(-time.Duration(r.IntN(int(7 * aDay))))
+					case 1:
+						id = r.IntN(task)
+					}
+					events = append(events, event(kinds[r.IntN(len(kinds))], fmt.Sprintf("t%d", id), at, func(e *store.IngestEvent) {
+						e.TaskName = []string{"a", "b", "<unknown:x>", ""}[r.IntN(4)]
+						e.Queue = []string{"q", "p", ""}[r.IntN(3)]
+						if e.Exception != nil {
+							e.Exception = new(fmt.Sprintf("E%d", r.IntN(3)))
+						}
+					}))
+				}
+				items = append(items, item(ref, events...))
+			}
+			ingest(t, s, items...)
+			switch round % 10 {
+			case 4:
+				storetest.DeleteSome(t, s, ref.ProjectID, r.IntN(4))
+			case 2, 7, 9:
+				fold(t, s)
+				now := s.Now()
+				youngEvents := number(t, s, "SELECT count(*) FROM events WHERE at >= $1", now.Add(-x.events))
+				youngTasks := number(t, s, "SELECT count(*) FROM tasks WHERE updated_at >= $1", now.Add(-x.tasks))
+				x.run(t, s)
+				if n := number(t, s, "SELECT count(*) FROM events WHERE at >= $1", now.Add(-x.events)); n != youngEvents {
+					t.Errorf("%d events of less than the limit, %d before", n, youngEvents)
+				}
+				if n := number(t, s, "SELECT count(*) FROM tasks WHERE updated_at >= $1", now.Add(-x.tasks)); n != youngTasks {
+					t.Errorf("%d tasks of less than the limit, %d before", n, youngTasks)
+				}
+				counters(fmt.Sprintf("round %d", round))
+			}
+		}
+		x.run(t, s)
+		counters("at the end")
+		now := s.Now()
+		oldest := now.Add(-x.events)
+		if s.Engine() == "postgresql" {
+			oldest = oldest.Truncate(aDay)
+		}
+		for what, q := range map[string]struct {
+			query string
+			than  time.Time
+		}{
+			"events":       {"SELECT count(*) FROM events WHERE at < $1", oldest},
+			"minutes":      {"SELECT count(*) FROM rollups WHERE res = 1 AND at < $1", now.Add(-x.minutes).Truncate(time.Hour)},
+			"hours":        {"SELECT count(*) FROM rollups WHERE res = 60 AND at < $1", now.Add(-x.hours).Truncate(aDay)},
+			"old roll-ups": {"SELECT count(*) FROM rollups WHERE at <= $1", now.Add(-x.rollups - aDay)},
+		} {
+			if n := number(t, s, q.query, q.than); n != 0 {
+				t.Errorf("%d %s outlived their limit", n, what)
+			}
+		}
+		if n := number(t, s, `SELECT count(*) FROM tasks WHERE updated_at < $1 AND NOT EXISTS
+			(SELECT 1 FROM events WHERE events.task_id = tasks.id AND events.at >= $1)`, now.Add(-x.tasks)); n != 0 {
+			t.Errorf("%d tasks outlived their limit", n)
+		}
+		if number(t, s, "SELECT count(*) FROM rollups WHERE res = 1440") == 0 || number(t, s, "SELECT count(*) FROM tasks") == 0 {
+			t.Error("the history was too short to say anything")
+		}
+	})
+}
+
+// What readers see does not change by compaction, whichever part of the range is compacted.
+func TestReadersSeeCompactedRollups(t *testing.T) {
+	t.Parallel()
+	eachClocked(t, 0, func(t *testing.T, s *store.Store, c *movedClock) {
+		ref := storetest.Agent(t, s)
+		r := rand.New(rand.NewPCG(5, 23)) //nolint:gosec // a reproducible history
+		now := c.Now()
+		var events []store.IngestEvent
+		for i := range 400 {
+			kind := []domain.EventKind{domain.KindStarted, domain.KindSucceeded, domain.KindFailed}[r.IntN(3)]
+			events = append(events, event(kind, fmt.Sprintf("t%d", i), now.Add(-time.Duration(r.IntN(int(8*aDay))))))
+		}
+		ingest(t, s, item(ref, events...))
+		fold(t, s)
+		type sums struct{ n, runtimes, ms int64 }
+		daily := func() map[string]sums {
+			points, err := s.RollupSeries(t.Context(), ref.ProjectID, now.Add(-9*aDay))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.IsSortedFunc(points, func(a, b store.RollupPoint) int { return a.At.Compare(b.At) }) {
+				t.Error("the series is not in order")
+			}
+			out := map[string]sums{}
+			for _, p := range points {
+				k := fmt.Sprint(p.At.Truncate(aDay).Format(time.DateOnly), p.Kind)
+				v := out[k]
+				out[k] = sums{v.n + p.N, v.runtimes + p.RuntimeN, v.ms + p.RuntimeMS}
+			}
+			return out
+		}
+		want := daily()
+		totals, err := s.RollupTotals(t.Context(), ref.ProjectID, now.Add(-9*aDay))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := func(when string) {
+			t.Helper()
+			if got := daily(); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s: the series changed:\n%v\n%v", when, got, want)
+			}
+			got, err := s.RollupTotals(t.Context(), ref.ProjectID, now.Add(-9*aDay))
+			if err != nil || fmt.Sprint(got) != fmt.Sprint(totals) {
+				t.Errorf("%s: totals %v, %v, want %v", when, got, err, totals)
+			}
+		}
+		last, err := s.LastActivity(t.Context(), ref.ProjectID)
+		if err != nil || last == nil {
+			t.Fatal(last, err)
+		}
+		step := func(res, into int64, keep time.Duration, when string) {
+			for n := int64(1); n > 0; {
+				var err error
+				if n, err = s.CompactRollups(t.Context(), res, into, now.Add(-keep), 17); err != nil {
+					t.Fatal(err)
+				}
+				if n > 60 {
+					t.Errorf("a step took %d rows", n)
+				}
+				same(when) // at every moment
+			}
+		}
+		step(store.RollupMinute, store.RollupHour, 2*aDay, "minutes to hours")
+		step(store.RollupHour, store.RollupDay, 4*aDay, "hours to days")
+		for _, res := range []int64{1, 60, 1440} {
+			if number(t, s, "SELECT count(*) FROM rollups WHERE res = $1", res) == 0 {
+				t.Errorf("no roll-ups of %d minutes", res)
+			}
+		}
+		// A task of a compacted day ends differently after all, and is counted there once.
+		late := event(domain.KindRevoked, "late", now.Add(-6*aDay))
+		ingest(t, s, item(ref, late))
+		fold(t, s)
+		totals[domain.RollupRevoked]++
+		v := want[fmt.Sprint(late.At.Format(time.DateOnly), int64(domain.RollupRevoked))]
+		want[fmt.Sprint(late.At.Format(time.DateOnly), int64(domain.RollupRevoked))] = sums{v.n + 1, v.runtimes, v.ms}
+		same("after a late event")
+		step(store.RollupMinute, store.RollupHour, 2*aDay, "a late event, to its hour")
+		step(store.RollupHour, store.RollupDay, 4*aDay, "a late event, to its day")
+		// A range that starts inside a bucket counts that bucket.
+		one, err := s.RollupTotals(t.Context(), ref.ProjectID, late.At.Truncate(aDay).Add(23*time.Hour+59*time.Minute))
+		if err != nil || one[domain.RollupRevoked] != 1 {
+			t.Errorf("a range that begins inside a day: %v, %v", one, err)
+		}
+		storetest.CompareCounters(t, s)
+	})
+}
+
+// The roll-up queries walk the primary key, whatever is compacted.
+func TestRollupPlans(t *testing.T) {
+	t.Parallel()
+	s := storetest.SQLite(t)
+	ref := storetest.Agent(t, s)
+	plans := s.PlansForTest()
+	for name, read := range map[string]func() error{
+		"totals": func() error { _, err := s.RollupTotals(t.Context(), ref.ProjectID, base); return err },
+		"series": func() error { _, err := s.RollupSeries(t.Context(), ref.ProjectID, base); return err },
+		"last":   func() error { _, err := s.LastActivity(t.Context(), ref.ProjectID); return err },
+		"sweep": func() error {
+			_, _, _, err := s.SweepEvents(t.Context(), base, store.EventCursor{Task: 3, Kind: 1, At: base})
+			return err
+		},
+		"tasks": func() error {
+			_, _, _, err := s.ExpireTasks(t.Context(), base, store.TaskMark{}, 10)
+			return err
+		},
+	} {
+		err := read()
+		plan := plans.Take()
+		if name != "sweep" && name != "tasks" {
+			if n := strings.Count(plan, "SEARCH r USING PRIMARY KEY (project_id=? AND res=? AND at>?)") + strings.Count(plan, "SEARCH rollups USING PRIMARY KEY (project_id=? AND res=?)"); n != 3 {
+				t.Errorf("%s: plan\n%s", name, plan)
+			}
+		}
+		if name == "tasks" && !strings.Contains(plan, "SEARCH tasks USING INDEX tasks_seen (project_id=? AND seen_at>? AND seen_at<?)") {
+			t.Errorf("%s: plan\n%s", name, plan)
+		}
+		if err != nil || strings.Contains(plan, "SCAN rollups") || strings.Contains(plan, "SCAN tasks") || strings.Contains(plan, "SCAN events") {
+			t.Errorf("%s: %v, plan\n%s", name, err, plan)
+		}
+	}
+}
+
+// Ingest goes on within bounds while a large backlog of events expires.
+func TestIngestDuringSweep(t *testing.T) {
+	t.Parallel()
+	c := newMovedClock()
+	s := storetest.SQLite(t, func(o *store.Options) { o.Now = c.Now })
+	ref := storetest.Agent(t, s)
+	const tasks, rounds = 2000, 100
+	for round := range rounds {
+		var items []*store.IngestItem
+		for i := range tasks {
+			items = append(items, item(ref, event(domain.KindStarted, fmt.Sprintf("t%05d", i), c.Now().Add(time.Duration(round)*time.Second))))
+		}
+		ingest(t, s, items...)
+	}
+	before := number(t, s, "SELECT count(*) FROM events")
+	if before != tasks*rounds {
+		t.Fatalf("%d events", before)
+	}
+	c.add(40 * aDay)
+	ctx, stop := context.WithCancel(t.Context())
+	swept := make(chan error, 1)
+	var deleted int64
+	var steps int
+	begin := time.Now()
+	go func() {
+		defer stop()
+		var cursor store.EventCursor
+		for {
+			n, next, done, err := s.SweepEvents(context.WithoutCancel(ctx), c.Now().Add(-30*aDay), cursor)
+			if n > 2000 {
+				err = fmt.Errorf("a step deleted %d events", n)
+			}
+			deleted += n
+			steps++
+			if cursor = next; done || err != nil {
+				swept <- err
+				return
+			}
+		}
+	}()
+	var waits []time.Duration
+	for i := 0; ctx.Err() == nil; i++ {
+		start := time.Now()
+		ingest(t, s, item(ref, event(domain.KindStarted, fmt.Sprintf("new%d", i), c.Now())))
+		waits = append(waits, time.Since(start))
+	}
+	if err := <-swept; err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begin)
+	slices.Sort(waits)
+	t.Logf("%d events in %d steps, %v; %d commits meanwhile, median %v, worst %v", deleted, steps, took, len(waits),
+		waits[len(waits)/2], waits[len(waits)-1])
+	if deleted != before {
+		t.Errorf("deleted %d of %d", deleted, before)
+	}
+	if worst := waits[len(waits)-1]; worst > time.Second {
+		t.Errorf("a commit waited %v", worst)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events"); n != int64(len(waits)) {
+		t.Errorf("%d events left, want the %d new ones", n, len(waits))
+	}
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package upkeep
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/store"
+)
+
+// Pace of the jobs.
+const (
+	foldEvery     = 500 * time.Millisecond
+	maintainEvery = time.Minute
+	workersEvery  = 15 * time.Second
+	longPollEvery = time.Minute
+	compactEvery  = 10 * time.Minute
+	expireEvery   = time.Hour
+	// sweepEvery is the time between two walks through the events of SQLite: what PostgreSQL does by the day too.
+	sweepEvery = 24 * time.Hour
+)
+
+// Rows of one step.
+const (
+	foldRows    = 1000
+	expireRows  = 2000
+	taskRows    = 250
+	compactRows = 1000
+)
+
+const (
+	// longPollIdle is how long a long-poll session lives without a request.
+	longPollIdle = 300 * time.Second
+	// workerSilence is how long a worker may say nothing before it counts as gone.
+	workerSilence = 150 * time.Second
+	// setupTokenKeep is how long an expired setup token can still be told from a wrong one.
+	setupTokenKeep = 24 * time.Hour
+	// dropAttempts is how often a partition in use is tried again at once, dropPause apart.
+	dropAttempts = 5
+	dropPause    = 2 * time.Second
+)
+
+// plan lists the jobs that the settings ask for.
+func (u *Upkeep) plan() []job {
+	s, r := u.deps.Store, u.cfg.Retention
+	jobs := []job{
+		{"maintain", maintainEvery, s.Maintain},
+		{"worker_liveness", workersEvery, u.staleWorkers},
+		{"longpoll_sessions", longPollEvery, u.expire("longpoll_sessions", longPollIdle, s.ExpireLongPoll)},
+		{"setup_token", expireEvery, u.expire("setup_token", setupTokenKeep, func(ctx context.Context, before time.Time, _ int64) (int64, error) {
+			return s.ExpireSetupToken(ctx, before)
+		})},
+		{"compact", compactEvery, u.compact},
+	}
+	if s.Engine() != "sqlite" {
+		jobs = append(jobs, job{"fold", foldEvery, u.fold})
+	}
+	add := func(keep time.Duration, j job) {
+		if keep > 0 {
+			jobs = append(jobs, j)
+		}
+	}
+	add(r.Events(), job{"events", expireEvery, u.events})
+	add(r.Events(), job{"loose_events", expireEvery, u.expire("loose_events", r.Events(), s.ExpireLooseEvents)})
+	add(r.Events(), job{"agent_status", expireEvery, u.expire("agent_status", r.Events(), s.ExpireAgentStatus)})
+	add(r.Tasks(), job{"tasks", expireEvery, u.tasks})
+	add(r.Commands(), job{"commands", expireEvery, u.expire("commands", r.Commands(), s.ExpireCommands)})
+	add(r.Sessions(), job{"sessions", expireEvery, u.expire("sessions", r.Sessions(), s.ExpireSessions)})
+	add(r.Workers(), job{"workers", expireEvery, u.expire("workers", r.Workers(), s.ExpireWorkers)})
+	add(r.Workers(), job{"queues", expireEvery, u.expire("queues", r.Workers(), s.ExpireQueues)})
+	add(r.Rollups(), job{"rollups", expireEvery, u.expire("rollups", r.Rollups(), func(ctx context.Context, before time.Time, _ int64) (int64, error) {
+		return s.ExpireRollups(ctx, before)
+	})})
+	return jobs
+}
+
+// expire makes a job of a method that deletes what is older than keep, a bounded number of rows at a time.
+func (u *Upkeep) expire(table string, keep time.Duration, del func(ctx context.Context, before time.Time, limit int64) (int64, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		before := u.deps.Now().Add(-keep)
+		total := int64(0)
+		err := u.repeat(ctx, func(ctx context.Context) (bool, error) {
+			n, err := del(ctx, before, expireRows)
+			total += n
+			u.deps.Metrics.deleted.WithLabelValues(table).Add(float64(n))
+			return n == 0, err
+		})
+		u.told(table, total, before)
+		return err
+	}
+}
+
+func (u *Upkeep) told(table string, n int64, before time.Time) {
+	if n > 0 {
+		u.deps.Logger.Info("expired rows deleted", "table", table, "rows", n, "before", before)
+	}
+}
+
+// fold merges appended counter changes while there are any.
+func (u *Upkeep) fold(ctx context.Context) error {
+	for u.leads() {
+		n, err := u.deps.Store.FoldDeltas(ctx, foldRows)
+		if err != nil {
+			return err
+		}
+		u.deps.Metrics.folded.Add(float64(n))
+		if n < foldRows {
+			return nil
+		}
+	}
+	return errLost
+}
+
+// sweepState is where the walk through the events of SQLite stands, kept in the database so that neither a restart
+// nor another holder starts again.
+type sweepState struct {
+	Cursor store.EventCursor `json:"cursor"`
+	// Begun is when the walk under way began, DoneAt when the last one ended.
+	Begun  time.Time `json:"begun"`
+	DoneAt time.Time `json:"done_at"`
+}
+
+const metaSweep = "upkeep_events"
+
+// saveEvery is how many steps pass between two notes of the walk's place.
+const saveEvery = 50
+
+func (u *Upkeep) events(ctx context.Context) error {
+	before := u.deps.Now().Add(-u.cfg.Retention.Events())
+	if u.deps.Store.Engine() != "sqlite" {
+		return u.dropEvents(ctx, before)
+	}
+	text, err := u.deps.Store.Meta(ctx, metaSweep)
+	if err != nil {
+		return fmt.Errorf("read where the walk through events stands: %w", err)
+	}
+	var st sweepState
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &st); err != nil {
+			u.deps.Logger.Warn("the walk through events starts anew: its place is not readable", "err", err)
+			st = sweepState{}
+		}
+	}
+	now := u.deps.Now()
+	if st.Begun.IsZero() {
+		if now.Sub(st.DoneAt) < sweepEvery {
+			return nil
+		}
+		st = sweepState{Begun: now, DoneAt: st.DoneAt}
+	}
+	total, steps := int64(0), 0
+	err = u.repeat(ctx, func(ctx context.Context) (bool, error) {
+		n, next, done, err := u.deps.Store.SweepEvents(ctx, before, st.Cursor)
+		if err != nil {
+			return false, err
+		}
+		total += n
+		u.deps.Metrics.deleted.WithLabelValues("events").Add(float64(n))
+		st.Cursor = next
+		if done {
+			// The next walk is due by the beginning of this one, or walks would drift apart.
+			st = sweepState{DoneAt: st.Begun}
+		}
+		if steps++; done || steps%saveEvery == 0 {
+			err = u.saveSweep(ctx, st)
+		}
+		return done, err
+	})
+	u.told("events", total, before)
+	return err
+}
+
+func (u *Upkeep) saveSweep(ctx context.Context, st sweepState) error {
+	text, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	return u.deps.Store.SetMeta(ctx, metaSweep, string(text))
+}
+
+// dropEvents drops expired partitions; one that is in use is tried again a few times, then at the next turn.
+func (u *Upkeep) dropEvents(ctx context.Context, before time.Time) error {
+	for attempt := 1; ; attempt++ {
+		n, err := u.deps.Store.DropEvents(ctx, before)
+		u.deps.Metrics.deleted.WithLabelValues("events").Add(float64(n))
+		u.told("events", n, before)
+		if err == nil || attempt == dropAttempts || !u.leads() {
+			return err
+		}
+		rest := time.NewTimer(dropPause)
+		select {
+		case <-ctx.Done():
+			rest.Stop()
+			return ctx.Err()
+		case <-rest.C:
+		}
+	}
+}
+
+func (u *Upkeep) tasks(ctx context.Context) error {
+	before := u.deps.Now().Add(-u.cfg.Retention.Tasks())
+	var mark store.TaskMark
+	total := int64(0)
+	err := u.repeat(ctx, func(ctx context.Context) (bool, error) {
+		n, next, done, err := u.deps.Store.ExpireTasks(ctx, before, mark, taskRows)
+		mark = next
+		total += n
+		u.deps.Metrics.deleted.WithLabelValues("tasks").Add(float64(n))
+		return done, err
+	})
+	u.told("tasks", total, before)
+	return err
+}
+
+// compact merges old roll-ups into wider buckets. Late changes to a time that is already merged come as rows of their
+// own and are merged here as well.
+func (u *Upkeep) compact(ctx context.Context) error {
+	for _, level := range []struct {
+		res, into int64
+		keep      time.Duration
+	}{{store.RollupMinute, store.RollupHour, u.cfg.MinuteKeep}, {store.RollupHour, store.RollupDay, u.cfg.HourKeep}} {
+		before := u.deps.Now().Add(-level.keep)
+		err := u.repeat(ctx, func(ctx context.Context) (bool, error) {
+			n, err := u.deps.Store.CompactRollups(ctx, level.res, level.into, before, compactRows)
+			u.deps.Metrics.compacted.Add(float64(n))
+			return n == 0, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *Upkeep) staleWorkers(ctx context.Context) error {
+	n, err := u.deps.Store.MarkStaleWorkers(ctx, u.deps.Now().Add(-workerSilence))
+	if n > 0 {
+		u.deps.Logger.Info("silent workers marked as offline", "workers", n)
+	}
+	return err
+}
