@@ -350,17 +350,24 @@ func (s *Store) RecentFailures(ctx context.Context, projectID int64, beforeAt ti
 	return s.viewTasks(ctx, tasks)
 }
 
-// LiveSessions returns the processes of an agent that some replica holds a connection of, newest first.
-func (s *Store) LiveSessions(ctx context.Context, agentID int64) ([]AgentWorker, error) {
+// polledLately is how long after a request a polling agent still counts as connected: it waits half a minute at most
+// and comes back at once.
+const polledLately = 45 * time.Second
+
+// AgentLive reports whether a command would reach the agent now: some replica holds a connection of it, or it polls.
+func (s *Store) AgentLive(ctx context.Context, agentID int64) (bool, error) {
 	now := s.Now()
-	ws, err := s.q.LiveSessions(ctx, s.eng.read(), db.LiveSessionsParams{AgentID: agentID, Now: &now})
-	return ws, s.err(err)
+	n, err := s.q.AgentLive(ctx, s.eng.read(), db.AgentLiveParams{AgentID: agentID, Now: &now, PolledSince: now.Add(-polledLately)})
+	if err != nil {
+		return false, fmt.Errorf("find the agent's connections: %w", s.err(err))
+	}
+	return n > 0, nil
 }
 
-// LiveAgents returns the inner keys of a project's agents with a live connection.
+// LiveAgents returns the inner keys of a project's agents for which AgentLive holds.
 func (s *Store) LiveAgents(ctx context.Context, projectID int64) (map[int64]bool, error) {
 	now := s.Now()
-	ids, err := s.q.LiveAgents(ctx, s.eng.read(), db.LiveAgentsParams{ProjectID: projectID, Now: &now})
+	ids, err := s.q.LiveAgents(ctx, s.eng.read(), db.LiveAgentsParams{ProjectID: projectID, Now: &now, PolledSince: now.Add(-polledLately)})
 	if err != nil {
 		return nil, fmt.Errorf("find live agents: %w", s.err(err))
 	}

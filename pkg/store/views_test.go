@@ -142,9 +142,11 @@ func TestReadingSide(t *testing.T) {
 		if last, err := s.LastActivity(ctx, p.ID+1); err != nil || last != nil {
 			t.Errorf("last activity of nothing: %v %v", last, err)
 		}
-		live, err := s.LiveSessions(ctx, agent.ID)
-		if err != nil || len(live) != 1 || live[0].WorkerID != "x" {
-			t.Errorf("live sessions: %+v %v", live, err)
+		if live, err := s.AgentLive(ctx, agent.ID); err != nil || !live {
+			t.Errorf("agent live: %v %v", live, err)
+		}
+		if live, err := s.AgentLive(ctx, agent.ID+1); err != nil || live {
+			t.Errorf("unknown agent live: %v %v", live, err)
 		}
 		if agents, err := s.LiveAgents(ctx, p.ID); err != nil || !agents[agent.ID] || len(agents) != 1 {
 			t.Errorf("live agents: %+v %v", agents, err)
@@ -157,6 +159,15 @@ func TestReadingSide(t *testing.T) {
 			t.Errorf("recent failures, next page: %+v %v", next, err)
 		}
 		c.advance(2 * time.Minute)
+		if live, err := s.AgentLive(ctx, agent.ID); err != nil || live {
+			t.Errorf("agent live after its lease: %v %v", live, err)
+		}
+		if _, err := s.OpenLongpoll(ctx, agent.ID, "nonce", "[]", nil, store.LongpollLimits{Idle: time.Hour, Max: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if live, err := s.AgentLive(ctx, agent.ID); err != nil || !live {
+			t.Errorf("polling agent live: %v %v", live, err)
+		}
 		o, err := s.Overview(ctx, time.Minute)
 		if err != nil || o.Stuck[p.ID] != 1 || o.Workers[p.ID]["online"] != 1 || o.Workers[p.ID].Sum() != 2 || o.Agents[p.ID]["unknown"] != 1 {
 			t.Errorf("overview: %+v %v", o, err)

@@ -105,11 +105,17 @@ WHERE project_id = @project_id AND last_failed_at <= @before_at
 ORDER BY last_failed_at DESC, id DESC
 LIMIT CAST(@max_rows AS bigint);
 
--- name: LiveSessions :many
--- The processes of an agent that an ingest replica holds a connection of.
-SELECT * FROM agent_workers WHERE agent_id = @agent_id AND lease_until > @now ORDER BY last_connect_at DESC;
+-- name: AgentLive :one
+-- Whether a replica holds a connection of the agent, or the agent polled lately.
+SELECT CAST(count(*) AS bigint) FROM agents a
+WHERE a.id = @agent_id AND (
+    EXISTS (SELECT 1 FROM agent_workers w WHERE w.agent_id = a.id AND w.lease_until > @now)
+    OR EXISTS (SELECT 1 FROM longpoll_sessions l WHERE l.agent_id = a.id AND NOT l.invalid AND l.last_seen_at > @polled_since));
 
 -- name: LiveAgents :many
--- Agents of a project with a live connection.
-SELECT DISTINCT agent_id FROM agent_workers WHERE project_id = @project_id AND lease_until > @now;
+-- Agents of a project with a live connection, or that polled lately.
+SELECT a.id FROM agents a
+WHERE a.project_id = @project_id AND (
+    EXISTS (SELECT 1 FROM agent_workers w WHERE w.agent_id = a.id AND w.lease_until > @now)
+    OR EXISTS (SELECT 1 FROM longpoll_sessions l WHERE l.agent_id = a.id AND NOT l.invalid AND l.last_seen_at > @polled_since));
 

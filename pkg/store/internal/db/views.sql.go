@@ -12,6 +12,27 @@ import (
 	"github.com/google/uuid"
 )
 
+const agentLive = `-- name: AgentLive :one
+SELECT CAST(count(*) AS bigint) FROM agents a
+WHERE a.id = $1 AND (
+    EXISTS (SELECT 1 FROM agent_workers w WHERE w.agent_id = a.id AND w.lease_until > $2)
+    OR EXISTS (SELECT 1 FROM longpoll_sessions l WHERE l.agent_id = a.id AND NOT l.invalid AND l.last_seen_at > $3))
+`
+
+type AgentLiveParams struct {
+	AgentID     int64
+	Now         *time.Time
+	PolledSince time.Time
+}
+
+// Whether a replica holds a connection of the agent, or the agent polled lately.
+func (q *Queries) AgentLive(ctx context.Context, db DBTX, arg AgentLiveParams) (int64, error) {
+	row := db.QueryRow(ctx, agentLive, arg.AgentID, arg.Now, arg.PolledSince)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const agentStates = `-- name: AgentStates :many
 SELECT project_id, state, count(*) AS n FROM agents WHERE revoked_at IS NULL GROUP BY project_id, state
 `
@@ -347,76 +368,32 @@ func (q *Queries) ListWorkers(ctx context.Context, db DBTX, arg ListWorkersParam
 }
 
 const liveAgents = `-- name: LiveAgents :many
-SELECT DISTINCT agent_id FROM agent_workers WHERE project_id = $1 AND lease_until > $2
+SELECT a.id FROM agents a
+WHERE a.project_id = $1 AND (
+    EXISTS (SELECT 1 FROM agent_workers w WHERE w.agent_id = a.id AND w.lease_until > $2)
+    OR EXISTS (SELECT 1 FROM longpoll_sessions l WHERE l.agent_id = a.id AND NOT l.invalid AND l.last_seen_at > $3))
 `
 
 type LiveAgentsParams struct {
-	ProjectID int64
-	Now       *time.Time
+	ProjectID   int64
+	Now         *time.Time
+	PolledSince time.Time
 }
 
-// Agents of a project with a live connection.
+// Agents of a project with a live connection, or that polled lately.
 func (q *Queries) LiveAgents(ctx context.Context, db DBTX, arg LiveAgentsParams) ([]int64, error) {
-	rows, err := db.Query(ctx, liveAgents, arg.ProjectID, arg.Now)
+	rows, err := db.Query(ctx, liveAgents, arg.ProjectID, arg.Now, arg.PolledSince)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	items := []int64{}
 	for rows.Next() {
-		var agent_id int64
-		if err := rows.Scan(&agent_id); err != nil {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		items = append(items, agent_id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const liveSessions = `-- name: LiveSessions :many
-SELECT id, agent_id, project_id, worker_id, role, framework, pid, started_at, state, last_seen_at, last_connect_at, owner, generation, lease_until, runtime_features, created_at, updated_at FROM agent_workers WHERE agent_id = $1 AND lease_until > $2 ORDER BY last_connect_at DESC
-`
-
-type LiveSessionsParams struct {
-	AgentID int64
-	Now     *time.Time
-}
-
-// The processes of an agent that an ingest replica holds a connection of.
-func (q *Queries) LiveSessions(ctx context.Context, db DBTX, arg LiveSessionsParams) ([]AgentWorker, error) {
-	rows, err := db.Query(ctx, liveSessions, arg.AgentID, arg.Now)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []AgentWorker{}
-	for rows.Next() {
-		var i AgentWorker
-		if err := rows.Scan(
-			&i.ID,
-			&i.AgentID,
-			&i.ProjectID,
-			&i.WorkerID,
-			&i.Role,
-			&i.Framework,
-			&i.PID,
-			&i.StartedAt,
-			&i.State,
-			&i.LastSeenAt,
-			&i.LastConnectAt,
-			&i.Owner,
-			&i.Generation,
-			&i.LeaseUntil,
-			&i.RuntimeFeatures,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

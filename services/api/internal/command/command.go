@@ -265,9 +265,6 @@ func (g *group) create(r *rest.Request, o order) (cmd store.Command, live bool, 
 		g.cfg.Hints.Publish(r.Context(), bus.AgentCommands(o.agent.ID), nil)
 		g.cfg.Hints.Publish(r.Context(), bus.ProjectCommands(r.Project.ID), nil)
 	}
-	sessions, err := g.cfg.Store.LiveSessions(r.Context(), o.agent.ID)
-	if err != nil {
-		return cmd, false, fmt.Errorf("find the agent's connections: %w", err)
-	}
-	return cmd, len(sessions) > 0, nil
+	live, err = g.cfg.Store.AgentLive(r.Context(), o.agent.ID)
+	return cmd, live, err
 }
