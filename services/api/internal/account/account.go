@@ -6,6 +6,7 @@ package account
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -94,11 +95,29 @@ func userPublic(u store.User) UserPublic {
 	}
 }
 
-// checkEmail reports an address that is none.
-func checkEmail(faults *httpx.Faults, address string) {
-	if _, err := auth.CanonicalEmail(address); err != nil {
-		faults.Add("value_error", "Value error, not a valid email address: write it like name@example.com", "email")
+// Email is an address in a request. One that is none is a fault of its own, reported beside the others.
+type Email string
+
+type emailError struct{}
+
+func (emailError) Error() string { return "not an e-mail address" }
+
+// FieldMessage is the fault as clients read it.
+func (emailError) FieldMessage() string {
+	return "not a valid email address: write it like name@example.com"
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *Email) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
 	}
+	if _, err := auth.CanonicalEmail(text); err != nil {
+		return emailError{}
+	}
+	*e = Email(text)
+	return nil
 }
 
 // checkTimezone reports a zone nobody knows.

@@ -20,13 +20,10 @@ import (
 
 // LoginRequest opens a session.
 type LoginRequest struct {
-	Email      string `json:"email" validate:"required,min=3,max=320"`
+	Email      Email  `json:"email" validate:"required,min=3,max=320"`
 	Password   string `json:"password" validate:"required,min=1,max=256,secret"`
 	RememberMe bool   `json:"remember_me" default:"false"`
 }
-
-// Validate implements httpx.Validator.
-func (r *LoginRequest) Validate(faults *httpx.Faults) { checkEmail(faults, r.Email) }
 
 // LoginResponse is the account that logged in. The MFA members are there for clients that look at them.
 type LoginResponse struct {
@@ -102,7 +99,7 @@ func (g *group) login(r *rest.Request) (any, error) {
 
 func (g *group) tryLogin(r *rest.Request, in *LoginRequest) (any, error) {
 	ctx := r.Context()
-	email, err := auth.CanonicalEmail(in.Email)
+	email, err := auth.CanonicalEmail(string(in.Email))
 	if err != nil {
 		return nil, err
 	}

@@ -25,13 +25,10 @@ type StatusResponse struct {
 // CompleteRequest makes the first admin.
 type CompleteRequest struct {
 	Token       string  `json:"token" validate:"required,min=10,max=200,secret"`
-	Email       string  `json:"email" validate:"required,min=3,max=320"`
+	Email       Email   `json:"email" validate:"required,min=3,max=320"`
 	DisplayName *string `json:"display_name" validate:"max=200"`
 	Password    string  `json:"password" validate:"required,min=8,max=256,secret"`
 }
-
-// Validate implements httpx.Validator.
-func (r *CompleteRequest) Validate(faults *httpx.Faults) { checkEmail(faults, r.Email) }
 
 // CompleteResponse is the first admin and his project.
 type CompleteResponse struct {
@@ -76,8 +73,7 @@ func (g *group) setupComplete(r *rest.Request) (any, error) {
 		return nil, err
 	}
 	out, err := g.completeSetup(r, in)
-	var known *domain.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*domain.Error](err); ok {
 		reason, _ := known.Details["reason"].(string)
 		g.auditFailure(r, "setup.attempt", "setup", "", map[string]any{"reason": reason})
 	}
@@ -100,7 +96,7 @@ func (g *group) completeSetup(r *rest.Request, in *CompleteRequest) (any, error)
 	if err := g.refusePassword(in.Password); err != nil {
 		return nil, err
 	}
-	email, err := auth.CanonicalEmail(in.Email)
+	email, err := auth.CanonicalEmail(string(in.Email))
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func userAdminPublic(u store.User) UserAdminPublic {
 
 // CreateUserRequest adds an account.
 type CreateUserRequest struct {
-	Email       string  `json:"email" validate:"required,min=3,max=320"`
+	Email       Email   `json:"email" validate:"required,min=3,max=320"`
 	FirstName   *string `json:"first_name" validate:"max=100"`
 	LastName    *string `json:"last_name" validate:"max=100"`
 	DisplayName *string `json:"display_name" validate:"max=200"`
@@ -53,7 +53,6 @@ type CreateUserRequest struct {
 
 // Validate implements httpx.Validator.
 func (r *CreateUserRequest) Validate(faults *httpx.Faults) {
-	checkEmail(faults, r.Email)
 	checkTimezone(faults, &r.Timezone)
 }
 
@@ -135,7 +134,7 @@ func (g *group) listUsers(r *rest.Request) (any, error) {
 
 func (g *group) createUser(r *rest.Request) (any, error) {
 	in, ctx := rest.Body[CreateUserRequest](r), r.Context()
-	email, err := auth.CanonicalEmail(in.Email)
+	email, err := auth.CanonicalEmail(string(in.Email))
 	if err != nil {
 		return nil, err
 	}
