@@ -110,6 +110,7 @@ type ingestBatch struct {
 	groups  []*taskGroup
 	loose   []looseRow
 	looseOf []*IngestItem
+	looseIn []*IngestEvent
 }
 
 // touchEvery is how often queues, workers and agents are written for being seen again.
@@ -131,9 +132,12 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 	err := s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
 		b.tx, b.ops = tx, s.eng.ingest(tx.db)
 		b.fresh, b.d = make(map[string]int64), newDeltas()
-		b.groups, b.loose, b.looseOf = nil, nil, nil
+		b.groups, b.loose, b.looseOf, b.looseIn = nil, nil, nil, nil
 		for _, it := range items {
 			it.Accepted, it.Changed = 0, false
+			for i := range it.Events {
+				it.Events[i].Stored = false
+			}
 		}
 		if first != nil {
 			if err := first(ctx, tx); err != nil {
@@ -427,6 +431,7 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 
 // accept counts a newly stored event.
 func (p *pendingEvent) accept() {
+	p.in.Stored = true
 	p.item.Accepted++
 	p.item.Changed = true
 }
@@ -577,6 +582,7 @@ func (b *ingestBatch) addLoose(it *IngestItem, in *IngestEvent, engine int64) {
 	}
 	b.loose = append(b.loose, row)
 	b.looseOf = append(b.looseOf, it)
+	b.looseIn = append(b.looseIn, in)
 }
 
 func (b *ingestBatch) storeLoose(ctx context.Context) error {
@@ -590,6 +596,7 @@ func (b *ingestBatch) storeLoose(ctx context.Context) error {
 	for i, ok := range isNew {
 		if ok {
 			b.looseOf[i].Accepted++
+			b.looseIn[i].Stored = true
 		}
 	}
 	return nil

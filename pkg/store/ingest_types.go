@@ -64,6 +64,9 @@ type IngestEvent struct {
 	Parent, Root *string
 	// Tags is a JSON list of strings.
 	Tags *string
+
+	// Stored reports after Ingest returned nil whether the event was new.
+	Stored bool
 }
 
 // QueueDepth is one entry of an engine's queue_depths.

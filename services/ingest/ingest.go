@@ -177,6 +177,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	s := &Service{cfg: cfg, log: d.Logger}
 	slots := new(hub.Hub)
 	hints := notice.Hints{Bus: d.Bus, Logger: d.Logger}
+	events, err := notice.NewEvents(d.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	s.refusals = notice.NewRefusals(d.Store, d.Logger, d.Now)
 	writers := 1
 	if d.Store.Engine() != "sqlite" {
@@ -186,7 +190,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		}
 	}
 	s.committer = commit.New(commit.Config{Writers: writers, QueueEntries: cfg.QueueEntries}, commit.Deps{
-		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints),
+		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints, events),
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Owner: cfg.Owner, PollInterval: cfg.PollInterval, TimeoutInterval: cfg.TimeoutSweep}, dispatch.Deps{
 		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger, Outcomes: sweep.Outcomes{Metrics: sweepMetrics},
@@ -196,7 +200,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		PollInterval: cfg.PollInterval, Allow: cfg.Allow,
 	}, longpoll.Deps{
 		Store: d.Store, Commands: s.dispatch, Hints: hints, Refusals: s.refusals, Metrics: lpMetrics, Redact: engine, Logger: d.Logger,
-		Now: d.Now, Payload: dispatch.Payload, Committed: committed(hints), Master: d.Master, Previous: d.Previous,
+		Now: d.Now, Payload: dispatch.Payload, Committed: committed(hints, events), Master: d.Master, Previous: d.Previous,
 	})
 	s.sweep = sweep.New(sweep.Config{
 		Owner: cfg.Owner, Interval: cfg.HealthSweep, OfflineAfter: cfg.OfflineAfter, ReconcileInterval: cfg.ReconcileSweep,
@@ -225,9 +229,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	return s, nil
 }
 
-// committed tells the dashboards of each project what a commit changed, once.
-func committed(hints notice.Hints) func([]*store.IngestItem) {
+// committed counts what was stored and tells the dashboards of each project what a commit changed, once.
+func committed(hints notice.Hints, events *notice.Events) func([]*store.IngestItem) {
 	return func(items []*store.IngestItem) {
+		events.Count(items)
 		var tasks, agents []int64
 		for _, it := range items {
 			id := it.Agent.ProjectID

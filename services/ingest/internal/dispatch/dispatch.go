@@ -45,6 +45,7 @@ type Store interface {
 	RevertClaim(ctx context.Context, cmd store.Command) (bool, error)
 	TimeoutCommands(ctx context.Context, limit int64) ([]store.Command, error)
 	CommandByID(ctx context.Context, id uuid.UUID) (store.Command, error)
+	ProjectByID(ctx context.Context, id int64) (store.Project, error)
 	InTx(ctx context.Context, fn func(ctx context.Context, tx *store.Tx) error) error
 }
 
@@ -84,6 +85,8 @@ type Dispatcher struct {
 	due  map[int64]bool // agents waiting for a delivery
 	busy map[int64]bool // agents being served
 	wake chan struct{}
+	// labels are public ids of projects for the metrics.
+	labels map[int64]string
 }
 
 // New returns a dispatcher; Run does its work.
@@ -102,6 +105,7 @@ func New(cfg Config, d Deps) *Dispatcher {
 	return &Dispatcher{
 		cfg: cfg, store: d.Store, hub: d.Hub, hints: d.Hints, outcomes: d.Outcomes, metrics: d.Metrics, log: d.Logger,
 		due: make(map[int64]bool), busy: make(map[int64]bool), wake: make(chan struct{}, 1),
+		labels: make(map[int64]string),
 	}
 }
 
@@ -272,12 +276,29 @@ func (d *Dispatcher) sweep(ctx context.Context) {
 	projects := make(map[int64]bool)
 	for _, c := range ended {
 		projects[c.ProjectID] = true
-		d.metrics.ended.WithLabelValues(c.Status).Inc()
+		d.count(ctx, c)
 		d.log.Info("command timed out", "command", c.ID.String(), "action", c.Action)
 	}
 	for id := range projects {
 		d.hints.CommandChanged(ctx, id)
 	}
+}
+
+// count notes the end of a command under its project's public id.
+func (d *Dispatcher) count(ctx context.Context, cmd store.Command) {
+	d.mu.Lock()
+	label, ok := d.labels[cmd.ProjectID]
+	d.mu.Unlock()
+	if !ok {
+		label = "unknown"
+		if p, err := d.store.ProjectByID(ctx, cmd.ProjectID); err == nil {
+			label = p.UID.String()
+			d.mu.Lock()
+			d.labels[cmd.ProjectID] = label
+			d.mu.Unlock()
+		}
+	}
+	d.metrics.ended.WithLabelValues(label, cmd.Action, cmd.Status).Inc()
 }
 
 // Ack applies a command_ack. Unknown commands, and those of other agents, are ignored.
@@ -321,7 +342,7 @@ func (d *Dispatcher) Result(ctx context.Context, ref store.AgentRef, id uuid.UUI
 	if err != nil || !applied {
 		return err
 	}
-	d.metrics.ended.WithLabelValues(cmd.Status).Inc()
+	d.count(ctx, cmd)
 	d.hints.CommandChanged(ctx, ref.ProjectID)
 	if changed {
 		d.hints.TasksChanged(ctx, ref.ProjectID)

@@ -17,7 +17,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		sent:         prometheus.NewCounter(prometheus.CounterOpts{Name: "z4j_ingest_commands_sent_total", Help: "Commands handed to agents."}),
 		sendFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "z4j_ingest_command_send_failures_total", Help: "Commands claimed but not sent."}),
-		ended:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "z4j_ingest_commands_ended_total", Help: "Commands that reached their end, by status."}, []string{"status"}),
+		ended:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "z4j_commands_total", Help: "Commands that reached their end."}, []string{"project", "action", "status"}),
 		late:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "z4j_command_late_results_total", Help: "Results that came after their command had ended, by its status."}, []string{"status"}),
 	}
 	for _, c := range []prometheus.Collector{m.sent, m.sendFailures, m.ended, m.late} {
