@@ -175,7 +175,6 @@ func (s *Store) ReleaseSlot(ctx context.Context, owner string, slot Slot) error 
 	if err != nil {
 		return fmt.Errorf("release slot of agent %d: %w", slot.AgentID, err)
 	}
-	s.ForgetSeen(slot.AgentID)
 	return nil
 }
 
@@ -268,9 +267,6 @@ func (s *Store) SweepLiveness(ctx context.Context, timeout time.Duration) (gone 
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("sweep silent agents: %w", err)
-	}
-	for _, a := range gone {
-		s.ForgetSeen(a.Ref.ID)
 	}
 	return gone, slots, nil
 }

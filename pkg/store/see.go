@@ -58,18 +58,6 @@ func (c *seenCache) put(entries map[seenKey]seenVal) {
 	maps.Copy(c.last, entries)
 }
 
-// ForgetSeen drops what is remembered of an agent, so that its next frame marks it online again.
-// The offline sweep calls it for agents it marks.
-func (s *Store) ForgetSeen(agentID int64) {
-	s.seen.mu.Lock()
-	defer s.seen.mu.Unlock()
-	for k := range s.seen.last {
-		if k.id == agentID && (k.kind == 'a' || k.kind == 'p') {
-			delete(s.seen.last, k)
-		}
-	}
-}
-
 var hashSeed = maphash.MakeSeed()
 
 func sumOf(parts ...string) uint64 {
