@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/wire"
 	"github.com/z4jdev/z4j/services/ingest"
 )
@@ -370,4 +371,33 @@ func TestClockSkewIsLoggedWithNameAndSeconds(t *testing.T) {
 		}
 	}
 	t.Errorf("no line names the agent, the skew and the remedy:\n%s", b.log)
+}
+
+func TestRefusalsAreCountedForTheAudit(t *testing.T) {
+	t.Parallel()
+	b := newBrain(t)
+	for range 7 {
+		b.dial("nobody's token").wantClose(4401)
+	}
+	b.stop()
+	var rows []store.AuditRefusal
+	err := b.store.InTx(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		rows, err = tx.ClosedAuditRefusals(ctx, time.Now().Add(time.Hour), 10)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int64
+	for _, r := range rows {
+		n += r.N
+		if r.Action != "agent.auth.bearer_failed" || r.SourceIP != "127.0.0.1" {
+			t.Errorf("row %+v", r)
+		}
+	}
+	// One row, two when the minute turned meanwhile.
+	if n != 7 || len(rows) > 2 {
+		t.Errorf("%d refusals in %d rows", n, len(rows))
+	}
 }
