@@ -293,7 +293,9 @@ func (b *brain) kill(t *testing.T) {
 	<-b.done
 }
 
-func setupLink() *regexp.Regexp { return regexp.MustCompile(`(http://\S+)/setup#token=([A-Za-z0-9_-]{43})`) }
+func setupLink() *regexp.Regexp {
+	return regexp.MustCompile(`(http://\S+)/setup#token=([A-Za-z0-9_-]{43})`)
+}
 
 // setupToken returns the token of the link that the start printed.
 func (b *brain) setupToken(t *testing.T) string {

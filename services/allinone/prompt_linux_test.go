@@ -38,6 +38,17 @@ func openTerminal(t *testing.T) (user, process *os.File) {
 	return user, process
 }
 
+// echoes reports whether the terminal shows what is typed.
+func echoes(t *testing.T, terminal *os.File) bool {
+	t.Helper()
+	var state syscall.Termios
+	//nolint:gosec // the way to ask a terminal
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, terminal.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&state))); errno != 0 {
+		t.Fatal(errno)
+	}
+	return state.Lflag&syscall.ECHO != 0
+}
+
 // prompted runs a command on a terminal where somebody types the lines, each after a prompt has appeared.
 func prompted(t *testing.T, h *home, lines []string, args ...string) (r result, screen string) {
 	t.Helper()
@@ -66,7 +77,7 @@ func prompted(t *testing.T, h *home, lines []string, args ...string) (r result, 
 		close(ended)
 	}()
 	for i, line := range lines {
-		eventually(t, 20*time.Second, "the prompt appears", func() bool { return strings.Count(seen.String(), ": ") > i })
+		eventually(t, 20*time.Second, "the prompt appears", func() bool { return strings.Count(seen.String(), ": ") > i && !echoes(t, process) })
 		if _, err := user.WriteString(line); err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +88,14 @@ func prompted(t *testing.T, h *home, lines []string, args ...string) (r result, 
 		_ = cmd.Process.Kill()
 		t.Fatalf("the command waits for more:\n%s", seen)
 	}
+	// What the command wrote last is still on its way: our own line comes behind it.
+	if _, err := process.WriteString("<end>"); err != nil {
+		t.Fatal(err)
+	}
+	if !echoes(t, process) {
+		t.Error("the terminal was left without echo")
+	}
+	eventually(t, 5*time.Second, "everything is on the screen", func() bool { return strings.Contains(seen.String(), "<end>") })
 	return result{cmd.ProcessState.ExitCode(), out.String(), seen.String()}, seen.String()
 }
 

@@ -455,3 +455,24 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestDashboardAddresses checks that people outside the permitted networks can't sign in, with whatever they know.
+func TestDashboardAddresses(t *testing.T) {
+	t.Parallel()
+	for networks, want := range map[string]int{"10.9.9.0/24": http.StatusForbidden, "10.9.9.0/24,127.0.0.1": http.StatusOK} {
+		h := newHome(t, "Z4J_DASHBOARD_IP_ALLOWLIST="+networks)
+		h.runInput(t, adminPassword, "createsuperuser", "--email", adminEmail, "--password-stdin").want(t, 0)
+		b := h.serve(t)
+		if _, code := login(t, b.url, adminEmail, adminPassword); code != want {
+			t.Errorf("login from 127.0.0.1 with %s: %d, want %d", networks, code, want)
+		}
+		if _, code := login(t, b.url, adminEmail, "wrong"); code == http.StatusOK || want == http.StatusForbidden && code != want {
+			t.Errorf("wrong login from 127.0.0.1 with %s: %d", networks, code)
+		}
+		// Health stays open for probes.
+		if code := statusOf(t, b.url+"/api/v1/health/ready", "localhost"); code != http.StatusOK {
+			t.Errorf("ready: %d", code)
+		}
+	}
+	newHome(t, "Z4J_DASHBOARD_IP_ALLOWLIST=everybody").run(t, "serve").want(t, 2, "Z4J_DASHBOARD_IP_ALLOWLIST", "10.0.0.0/8")
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,6 +76,10 @@ type Config struct {
 	AnswerWait time.Duration
 	// PageSize and MaxPageSize are the default and the largest page of a list.
 	PageSize, MaxPageSize int
+	// ExportMaxRows bounds the rows of an exported file, MaxProjects the list of projects.
+	ExportMaxRows, MaxProjects int
+	// DashboardAllow lists the networks from which people may sign in; empty allows all.
+	DashboardAllow []netip.Prefix
 	// MaxSockets bounds the push sockets of one user.
 	MaxSockets int
 
@@ -110,6 +115,8 @@ func (c Config) withDefaults() Config {
 	defTime(&c.AnswerWait, 15*time.Second)
 	def(&c.PageSize, 50)
 	def(&c.MaxPageSize, 500)
+	def(&c.ExportMaxRows, 50_000)
+	def(&c.MaxProjects, 500)
 	def(&c.MaxSockets, 50)
 	if c.OpenAPI == "" {
 		c.OpenAPI = OpenAPIPrivate
@@ -181,6 +188,7 @@ func (s *Service) wire() error {
 		Store: deps.Store, Sessions: auth.NewSessions(cfg.SessionSecret, cfg.PreviousSessionSecrets...),
 		Cookies: auth.Cookies{Secure: cfg.SecureCookies, Strict: cfg.StrictCookies}, Lifetimes: cfg.Lifetimes,
 		Logger: deps.Logger, Now: deps.Now, Refusals: s.refusals, PinUserAgent: cfg.PinUserAgent,
+		AllowFrom: cfg.DashboardAllow,
 	})
 	hints := hint.New(deps.Bus, deps.Logger)
 	keyring := auth.NewKeyring(cfg.Secret, cfg.PreviousSecrets...)
@@ -194,7 +202,7 @@ func (s *Service) wire() error {
 		FirstBootBudget: cfg.FirstBootAttempts,
 	})...)
 	rt.Add(project.Ops(project.Config{
-		Store: deps.Store, Keyring: keyring, Secret: cfg.Secret, Hints: hints, Logger: deps.Logger,
+		Store: deps.Store, Keyring: keyring, Secret: cfg.Secret, Hints: hints, Logger: deps.Logger, MaxProjects: cfg.MaxProjects,
 	})...)
 	rt.Add(system.Ops(system.Config{
 		Store: deps.Store, Logger: deps.Logger, Now: deps.Now, AuditCheck: s.auditCheck(), Home: cfg.Home, Settings: cfg.Settings,

@@ -23,6 +23,7 @@ func (s *Service) wireTasks(rt *rest.Router, hints *hint.Hints) {
 	bulk := httpx.NewThrottle("bulk-action", s.cfg.BulkPerMinute, time.Minute)
 	rt.Add(task.Ops(task.Config{
 		Store: st, Hints: hints, BulkThrottle: bulk, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize, ReadLimit: readLimit,
+		ExportMaxRows: s.cfg.ExportMaxRows,
 	})...)
 	rt.Add(command.Ops(command.Config{
 		Store: st, Hints: hints, Bus: s.deps.Bus, Secret: s.cfg.Secret, BulkThrottle: bulk, Timeout: s.cfg.CommandTimeout,

@@ -30,7 +30,7 @@ type passwordFlags struct {
 
 func (p *passwordFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&p.stdin, "password-stdin", false, "read the password from standard input")
-	cmd.Flags().StringVar(&p.value, "password", "", "the password; other users of this machine can see it in the process list")
+	cmd.Flags().StringVar(&p.value, "password", "", "the `PASSWORD`; other users of this machine can see it in the process list")
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "password")
 }
 
@@ -142,7 +142,8 @@ func (a *app) superuserCommand() *cobra.Command {
 		Aliases: []string{"bootstrap-admin"},
 		Short:   "Create the first admin and the project 'default'",
 		Long: `Creates the first instance admin and the project 'default', and closes the setup link.
-Works on a fresh state directory. Refuses with exit code 3 when an account exists already.`,
+Works on a fresh state directory. Asks for a password, unless it comes by --password-stdin.
+Refuses with exit code 3 when an account exists already, 1 when address or password are refused.`,
 		Example: "  z4j createsuperuser --email ops@example.com\n  pass show z4j | z4j createsuperuser --email ops@example.com --password-stdin",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -171,8 +172,8 @@ Works on a fresh state directory. Refuses with exit code 3 when an account exist
 			})
 		},
 	}
-	cmd.Flags().StringVar(&email, "email", "", "e-mail address to sign in with (required)")
-	cmd.Flags().StringVar(&name, "display-name", "", "name shown in the dashboard")
+	cmd.Flags().StringVar(&email, "email", "", "e-mail `ADDRESS` to sign in with (required)")
+	cmd.Flags().StringVar(&name, "display-name", "", "`NAME` shown in the dashboard")
 	pw.add(cmd)
 	return cmd
 }
@@ -182,7 +183,10 @@ func (a *app) passwordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "changepassword ADDRESS",
 		Short: "Set the password of an account and end its sessions",
-		Args:  cobra.ExactArgs(1),
+		Long: `Asks for a new password, sets it and ends every session of the account, also while the brain runs.
+Exit code 4 when there is no such account, 3 when the password is refused.`,
+		Example: "  z4j changepassword ops@example.com\n  pass show z4j | z4j changepassword ops@example.com --password-stdin",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
 				email, err := auth.CanonicalEmail(args[0])
@@ -255,7 +259,8 @@ func (a *app) resetSetupCommand() *cobra.Command {
 		Short: "Print a new setup link; the former one stops working",
 		Long: `Mints a new first-boot token and prints its link on stdout. A running brain accepts it at once.
 Refused with exit code 2 when an account exists.`,
-		Args: cobra.NoArgs,
+		Example: "  z4j reset-setup\n  z4j reset-setup --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
 				return a.resetSetup(ctx, cfg, s, asJSON)

@@ -44,6 +44,9 @@ A change counts from the next start of 'z4j serve'.`,
 	var asJSON bool
 	list := &cobra.Command{
 		Use: "list", Short: "Print the hosts in the file", Args: cobra.NoArgs,
+		Long: `Prints the hosts in the file, one a line; lines that are no host are named on stderr. The names that a running
+brain accepts, with all layers, stand in the banner of 'z4j serve'.`,
+		Example: "  z4j allowed-hosts list\n  z4j allowed-hosts list --json",
 		RunE: func(*cobra.Command, []string) error {
 			f, err := file()
 			if err != nil {
@@ -73,7 +76,9 @@ A change counts from the next start of 'z4j serve'.`,
 	}
 	list.Flags().BoolVar(&asJSON, "json", false, "print a list")
 	add := &cobra.Command{
-		Use: "add HOST...", Short: "Add hosts", Args: cobra.MinimumNArgs(1),
+		Use: "add HOST...", Short: "Add hosts to the file", Args: cobra.MinimumNArgs(1),
+		Long: `Adds names or addresses: tasks.example.com, 192.168.1.20, [fd00::1], or *.example.com for every name below a domain.
+No scheme, no port, no path. Nothing is written when one of them is refused.`,
 		Example: "  z4j allowed-hosts add tasks.internal.example.com\n  z4j allowed-hosts add '*.example.com' 10.0.0.7 '[fd00::1]'",
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := file()
@@ -95,7 +100,9 @@ A change counts from the next start of 'z4j serve'.`,
 		},
 	}
 	remove := &cobra.Command{
-		Use: "remove HOST...", Short: "Remove hosts", Args: cobra.MinimumNArgs(1),
+		Use: "remove HOST...", Short: "Remove hosts from the file", Args: cobra.MinimumNArgs(1),
+		Long:    "Removes hosts. Comments and other lines of the file stay as they are.",
+		Example: "  z4j allowed-hosts remove tasks.internal.example.com",
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := file()
 			if err != nil {
@@ -117,6 +124,8 @@ A change counts from the next start of 'z4j serve'.`,
 	}
 	path := &cobra.Command{
 		Use: "path", Short: "Print the path of the file", Args: cobra.NoArgs,
+		Long:    "Prints the path of the file, which need not exist. One host a line, # begins a comment.",
+		Example: "  ${EDITOR:-vi} \"$(z4j allowed-hosts path)\"",
 		RunE: func(*cobra.Command, []string) error {
 			f, err := file()
 			if err != nil {
@@ -134,8 +143,10 @@ func (a *app) migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database schema up to date, or show its version",
-		Args:  unknownCommand,
-		RunE:  help,
+		Long: `'z4j serve' migrates by itself at start, unless Z4J_AUTO_MIGRATE=false. Migrations only go forward; back up before
+an upgrade. Any number of processes may migrate at the same time: one does, the others wait.`,
+		Args: unknownCommand,
+		RunE: help,
 	}
 	withStore := func(cmd *cobra.Command, fn func(ctx context.Context, s *store.Store) error) error {
 		cfg, err := a.load(config.Options{})
@@ -149,7 +160,10 @@ func (a *app) migrateCommand() *cobra.Command {
 		return errors.Join(fn(cmd.Context(), s), s.Close())
 	}
 	upgrade := &cobra.Command{
-		Use: "upgrade [head]", Short: "Migrate to the newest schema", Args: cobra.MaximumNArgs(1), ValidArgs: []string{"head"},
+		Use: "upgrade [head]", Short: "Migrate to the newest schema",
+		Long:    "Brings the schema to the newest version that this z4j knows. Does nothing when it is there already.",
+		Example: "  z4j migrate upgrade head",
+		Args:    cobra.MaximumNArgs(1), ValidArgs: []string{"head"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] != "head" {
 				return fail(exitUsage, "only 'head' can be migrated to")
@@ -178,6 +192,8 @@ func (a *app) migrateCommand() *cobra.Command {
 	var checkHeads bool
 	current := &cobra.Command{
 		Use: "current", Short: "Print the schema version of the database", Args: cobra.NoArgs,
+		Long:    "Prints the schema version of the database, with (head) behind it when it is the newest that this z4j knows.",
+		Example: "  z4j migrate current\n  z4j migrate current --check-heads || z4j migrate upgrade head",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, func(ctx context.Context, s *store.Store) error {
 				current, head, err := s.SchemaVersion(ctx)
@@ -199,6 +215,8 @@ func (a *app) migrateCommand() *cobra.Command {
 	current.Flags().BoolVar(&checkHeads, "check-heads", false, "exit with 1 when the schema is not the newest")
 	history := &cobra.Command{
 		Use: "history", Short: "List the migrations this version knows", Args: cobra.NoArgs,
+		Long:    "Lists the migrations that this z4j knows, and whether the database has them.",
+		Example: "  z4j migrate history",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, func(ctx context.Context, s *store.Store) error {
 				known, err := s.Migrations()
@@ -227,11 +245,16 @@ func (a *app) migrateCommand() *cobra.Command {
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "config", Short: "Show and check the settings", Args: unknownCommand,
+		Long: `Settings are read from, strongest first: the command line of 'serve', the process environment, ./.env, config.env in
+the state directory, secret.env in the state directory (minted secrets only), the defaults.`,
 		RunE: help,
 	}
 	var reveal, asJSON bool
 	show := &cobra.Command{
 		Use: "show", Short: "Print every setting with its value and where it came from", Args: cobra.NoArgs,
+		Long: `Prints every setting with its source and value, secrets masked. Works with broken settings too: what is wrong
+stands on stderr then, and the exit code is 2. Settings that were given but have no effect are named on stderr.`,
+		Example: "  z4j config show\n  z4j config show --json | jq '.[] | select(.source != \"default\")'",
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.load(config.Options{})
 			if cfg == nil {
@@ -269,6 +292,7 @@ func (a *app) configCommand() *cobra.Command {
 		Use: "validate [FILE]", Short: "Check the settings in force, or those in a file", Args: cobra.MaximumNArgs(1),
 		Long: `Checks the settings as 'serve' would read them. With FILE it checks that file alone: its form, its mode, and each
 value's form and bounds. Exit code 2 when they are not usable, 1 when one of them has no effect.`,
+		Example: "  z4j config validate\n  z4j config validate new-config.env",
 		RunE: func(_ *cobra.Command, args []string) error {
 			var notices []config.Notice
 			if len(args) == 1 {
@@ -311,10 +335,14 @@ func (a *app) metricsTokenCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: "metrics-token", Short: "Print or replace the bearer token of /metrics", Args: unknownCommand, RunE: show,
-		Long: "Prints the token that a scraper must send as 'Authorization: Bearer TOKEN' to /metrics.",
+		Long:    "Prints the token that a scraper must send as 'Authorization: Bearer TOKEN' to /metrics.",
+		Example: `  curl -H "Authorization: Bearer $(z4j metrics-token)" http://localhost:7700/metrics`,
 	}
 	rotate := &cobra.Command{
 		Use: "rotate", Short: "Mint a new token in secret.env and print it", Args: cobra.NoArgs,
+		Long: `Mints a new token, writes it to secret.env and prints it. A running brain keeps the old one until its restart.
+Refused when the token comes from somewhere else, such as the environment.`,
+		Example: "  z4j metrics-token rotate",
 		RunE: func(*cobra.Command, []string) error {
 			const name = "Z4J_METRICS_AUTH_TOKEN"
 			cfg, err := a.load(config.Options{})
@@ -333,7 +361,10 @@ func (a *app) metricsTokenCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.AddCommand(&cobra.Command{Use: "show", Short: "Print the token", Args: cobra.NoArgs, RunE: show}, rotate)
+	cmd.AddCommand(&cobra.Command{
+		Use: "show", Short: "Print the token", Args: cobra.NoArgs, RunE: show,
+		Long: "Prints the token alone on stdout, like 'z4j metrics-token' without a command.", Example: "  z4j metrics-token show",
+	}, rotate)
 	return cmd
 }
 
@@ -345,7 +376,8 @@ func (a *app) resetCommand() *cobra.Command {
 		Long: `Deletes the database of an SQLite installation: accounts, projects, agents, tasks, audit log. Secrets and
 allowed hosts stay. The next start is a first boot. Stop the brain first; this is refused while it runs.
 On PostgreSQL drop and create the database with its own tools instead.`,
-		Args: cobra.NoArgs,
+		Example: "  z4j reset --force",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.load(config.Options{})
 			if err != nil {

@@ -16,6 +16,8 @@ import (
 func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Work with the audit chain", Args: unknownCommand,
+		Long: `Everything that changes something is recorded in a chain of signed rows: none can be changed, taken out or put in
+between without the chain showing it.`,
 		RunE: help,
 	}
 	var limit int
@@ -27,15 +29,16 @@ func (a *app) auditCommand() *cobra.Command {
 		Long: `Checks the signature of every row, the links between them, the counts and the signed head.
 With --known-head and the JSON of an earlier head it also proves that history since then is unbroken.
 Exit code 0 when clean, 1 when something does not match.`,
-		Args: cobra.NoArgs,
+		Example: "  z4j audit verify\n  z4j audit verify --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
 				return a.verifyChain(ctx, cfg, s, limit, known, asJSON)
 			})
 		},
 	}
-	verify.Flags().IntVar(&limit, "limit", 1000, "rows read at a time (1 to 5000)")
-	verify.Flags().StringVar(&known, "known-head", "", "JSON of a head seen earlier; row_hmac is enough")
+	verify.Flags().IntVar(&limit, "limit", 1000, "read `ROWS` at a time (1 to 5000)")
+	verify.Flags().StringVar(&known, "known-head", "", "`JSON` of a head seen earlier; row_hmac is enough")
 	verify.Flags().BoolVar(&asJSON, "json", false, "print the report as an object")
 	cmd.AddCommand(verify)
 	return cmd

@@ -41,9 +41,11 @@ func poolSize(cfg *config.Config) int {
 func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Print the version",
+		Long:    "Prints the version. With --json also the revision, the toolchain and the agents' protocol.",
+		Example: "  z4j version\n  z4j version --json",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			b := obs.BuildInfo()
 			if asJSON {
@@ -121,7 +123,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Short: "Check settings, database and schema; changes no data",
 		Long: `Checks that the settings are usable, the database answers and its schema is the one this version needs.
 Exit code 0 when all is well, 2 for the settings, 3 for the database or the schema.`,
-		Args: cobra.NoArgs,
+		Example: "  z4j check\n  z4j check --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, s, found, code := a.inspect(cmd.Context())
 			if s != nil {
@@ -150,9 +153,11 @@ Exit code 0 when all is well, 2 for the settings, 3 for the database or the sche
 func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Print version, database and how much is in it",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "Print version, database and how much is in it",
+		Long:    "Prints version, posture, database, schema, and how many rows of each kind there are.",
+		Example: "  z4j status\n  z4j status --json | jq .agents_online",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.manage(cmd, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
 				current, head, err := s.SchemaVersion(ctx)
@@ -214,7 +219,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Runs 'check' and then looks for risky settings and half-done set-ups. With --strict a warning makes the
 exit code 1, so that a deployment can be gated on it. --counters recounts every task and event and
 compares the result with the kept counters; stop the brain first, it reads everything.`,
-		Args: cobra.NoArgs,
+		Example: "  z4j doctor\n  z4j doctor --strict --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			cfg, s, found, code := a.inspect(ctx)

@@ -42,8 +42,12 @@ func wire(cfg *config.Config) (wiring, error) {
 	if err != nil {
 		return wiring{}, err
 	}
+	apiConfig := apiConfig(cfg)
+	if apiConfig.DashboardAllow, err = httpx.ParsePrefixes(cfg.Hosts.DashboardIPAllow); err != nil {
+		return wiring{}, fmt.Errorf("Z4J_DASHBOARD_IP_ALLOWLIST: %w", err)
+	}
 	return wiring{
-		Store: storeOptions(cfg), Bus: bus.Config{URL: cfg.Database.RedisURL.Reveal()}, Audit: auditConfig(cfg), Ingest: ingestConfig, API: apiConfig(cfg),
+		Store: storeOptions(cfg), Bus: bus.Config{URL: cfg.Database.RedisURL.Reveal()}, Audit: auditConfig(cfg), Ingest: ingestConfig, API: apiConfig,
 		Gateway: gateway.Config{
 			Dev: cfg.Dev(), PublicURL: cfg.Server.PublicURL, TrustedProxies: proxies, CORSOrigins: cfg.Server.CORSOrigins,
 			CORSCredentials: bool(cfg.Server.CORSCredentials), HSTSMaxAge: cfg.HSTSMaxAge(), HSTSSubdomains: bool(cfg.Server.HSTSSubdomains),
@@ -77,10 +81,12 @@ func apiConfig(cfg *config.Config) api.Config {
 		},
 		Password: passwordPolicy(cfg), Hasher: auth.HasherConfig{Params: hashParams(cfg)},
 		LockoutAfter: cfg.Auth.LockoutThreshold, LockoutFor: cfg.Auth.LockoutDuration.Duration(),
-		LoginFloor:        time.Duration(cfg.Auth.LoginMinDuration) * time.Millisecond,
+		// The API takes zero for its default; who sets zero wants none.
+		LoginFloor:        max(time.Nanosecond, time.Duration(cfg.Auth.LoginMinDuration)*time.Millisecond),
 		FirstBootAttempts: cfg.Auth.SetupAttempts, OpenAPI: cfg.API.OpenAPIVisibility,
 		RequestTimeout: cfg.Server.RequestTimeout.Duration(), CommandTimeout: cfg.Commands.Timeout.Duration(),
 		PageSize: cfg.API.DefaultPageSize, MaxPageSize: cfg.API.MaxPageSize,
+		ExportMaxRows: cfg.API.ExportMaxRows, MaxProjects: cfg.API.ProjectListCap,
 		MetricsEnabled: bool(cfg.Metrics.Enabled), MetricsPublic: bool(cfg.Metrics.Public), MetricsToken: cfg.Metrics.AuthToken.Reveal(),
 		Home: cfg.Home, Settings: cfg.Effective(),
 	}
@@ -111,14 +117,8 @@ func idle(name string) string {
 	switch name {
 	case "Z4J_HOP_KEY":
 		return "it is between single services; here everything is one process"
-	case "Z4J_DASHBOARD_IP_ALLOWLIST", "Z4J_API_IP_ALLOWLIST":
-		return "not supported by this version: limit the networks in the reverse proxy or firewall"
-	case "Z4J_AGENT_OFFLINE_TIMEOUT_SECONDS", "Z4J_AGENT_HEALTH_SWEEP_SECONDS":
-		return "an agent counts as offline when its socket has ended or its lease of 30 seconds has run out"
-	case "Z4J_AGENT_LONGPOLL_REDISPATCH_SECONDS", "Z4J_AGENT_LONGPOLL_REDISPATCH_MIN_INTERVAL_SECONDS",
-		"Z4J_RECONCILIATION_SWEEP_SECONDS", "Z4J_RECONCILIATION_STALE_THRESHOLD_SECONDS",
-		"Z4J_ADMIN_PROJECT_LIST_CAP", "Z4J_TASKS_EXPORT_MAX_ROWS":
-		return "not adjustable in this version"
+	case "Z4J_API_IP_ALLOWLIST":
+		return "this version has no API keys yet"
 	}
 	return ""
 }

@@ -99,6 +99,9 @@ func (g *group) login(r *rest.Request) (any, error) {
 
 func (g *group) tryLogin(r *rest.Request, in *LoginRequest) (any, error) {
 	ctx := r.Context()
+	if err := g.cfg.Auth.CheckAddress(r.HTTP); err != nil {
+		return nil, err
+	}
 	email, err := auth.CanonicalEmail(string(in.Email))
 	if err != nil {
 		return nil, err

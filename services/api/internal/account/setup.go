@@ -82,6 +82,9 @@ func (g *group) setupComplete(r *rest.Request) (any, error) {
 
 func (g *group) completeSetup(r *rest.Request, in *CompleteRequest) (any, error) {
 	ctx := r.Context()
+	if err := g.cfg.Auth.CheckAddress(r.HTTP); err != nil {
+		return nil, err
+	}
 	initialised := domain.Errorf(domain.CodeConflict, "brain has already been initialised: log in instead").With("reason", "already_initialised")
 	first, err := g.cfg.Store.FirstBoot(ctx)
 	if err != nil {

@@ -37,6 +37,8 @@ type Config struct {
 	Secret []byte
 	Hints  Hints
 	Logger *slog.Logger
+	// MaxProjects bounds the list of projects.
+	MaxProjects int
 }
 
 type group struct{ cfg Config }
@@ -170,16 +172,13 @@ func (g *group) projectOps() []rest.Op {
 	}}
 }
 
-// maxProjects bounds the list of projects.
-const maxProjects = 500
-
 func (g *group) list(r *rest.Request) (any, error) {
 	var list []store.Project
 	var err error
 	if r.User.IsAdmin {
-		list, err = g.cfg.Store.ActiveProjects(r.Context(), maxProjects)
+		list, err = g.cfg.Store.ActiveProjects(r.Context(), int64(g.cfg.MaxProjects))
 	} else {
-		list, err = g.cfg.Store.UserProjects(r.Context(), r.User.ID, maxProjects)
+		list, err = g.cfg.Store.UserProjects(r.Context(), r.User.ID, int64(g.cfg.MaxProjects))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list projects: %w", err)

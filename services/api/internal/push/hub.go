@@ -141,6 +141,9 @@ func (h *Hub) serve(s *socket, r *http.Request) int {
 		return CloseForbidden
 	}
 	session, user, ok, err := h.cfg.Auth.Lookup(r)
+	if _, refused := errors.AsType[*domain.Error](err); refused {
+		return CloseForbidden
+	}
 	if err != nil {
 		h.cfg.Logger.ErrorContext(ctx, "push socket: cannot look up the session", "err", err)
 		return websocket.CloseInternalServerErr

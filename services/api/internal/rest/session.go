@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
@@ -26,6 +29,8 @@ type AuthConfig struct {
 	Logger    *slog.Logger
 	Now       func() time.Time
 	Refusals  *Refusals
+	// AllowFrom lists the networks from which sessions may be opened and used; empty allows all.
+	AllowFrom []netip.Prefix
 	// PinUserAgent ends sessions whose cookie shows up in another browser.
 	PinUserAgent bool
 }
@@ -39,6 +44,20 @@ type Authenticator struct {
 // NewAuthenticator returns an Authenticator.
 func NewAuthenticator(cfg AuthConfig) *Authenticator { return &Authenticator{cfg: cfg} }
 
+// CheckAddress refuses clients outside the networks from which people may sign in. It comes before any look at
+// credentials.
+func (a *Authenticator) CheckAddress(r *http.Request) error {
+	if len(a.cfg.AllowFrom) == 0 {
+		return nil
+	}
+	addr := httpx.ClientIP(r.Context()).Unmap()
+	if slices.ContainsFunc(a.cfg.AllowFrom, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return nil
+	}
+	return domain.Errorf(domain.CodeForbidden, "people may not sign in from this network; ask the operator to add it to Z4J_DASHBOARD_IP_ALLOWLIST").
+		With("reason", "ip_denied")
+}
+
 // Lookup returns the live session of the request's cookie; ok is false without one.
 func (a *Authenticator) Lookup(r *http.Request) (session store.Session, user store.User, ok bool, err error) {
 	cookie := a.cfg.Cookies.Session(r)
@@ -48,6 +67,9 @@ func (a *Authenticator) Lookup(r *http.Request) (session store.Session, user sto
 	hash, ok := a.cfg.Sessions.Parse(cookie)
 	if !ok {
 		return store.Session{}, store.User{}, false, nil
+	}
+	if err := a.CheckAddress(r); err != nil {
+		return store.Session{}, store.User{}, false, err
 	}
 	session, user, err = a.cfg.Store.SessionByTokenHash(r.Context(), hash)
 	if errors.Is(err, domain.ErrNotFound) {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxExport and maxExportXLSX bound the rows of a file.
-	maxExport, maxExportXLSX = 50_000, 25_000
+	// maxExportXLSX bounds the rows of a workbook: it is held in memory while it is written.
+	maxExportXLSX = 25_000
 	// exportPage is how many rows are read at a time: no read stays open while the client is slow.
 	exportPage = 500
 )
@@ -119,9 +119,9 @@ func (g *group) export(r *rest.Request, q *ListQuery, filter store.TaskFilter) (
 	if err != nil {
 		return nil, err
 	}
-	format, limit := sheet.Format(q.Format), int64(maxExport)
+	format, limit := sheet.Format(q.Format), int64(g.cfg.ExportMaxRows)
 	if format == sheet.XLSX {
-		limit = maxExportXLSX
+		limit = min(limit, maxExportXLSX)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()

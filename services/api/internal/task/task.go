@@ -38,6 +38,8 @@ type Config struct {
 	PageSize, MaxPageSize int
 	// ReadLimit bounds one read of the database.
 	ReadLimit time.Duration
+	// ExportMaxRows bounds the rows of an exported file.
+	ExportMaxRows int
 }
 
 type group struct{ cfg Config }
