@@ -217,7 +217,7 @@ func (s *Store) ExpireLongPoll(ctx context.Context, before time.Time, limit int6
 	})
 }
 
-// ExpireWorkers deletes up to limit workers that are offline and were last heard of before the given time.
+// ExpireWorkers deletes up to limit workers that were last heard of before the given time.
 func (s *Store) ExpireWorkers(ctx context.Context, before time.Time, limit int64) (int64, error) {
 	return s.expire(ctx, "workers", func(ctx context.Context, tx *Tx) (int64, error) {
 		return s.q.ExpireWorkers(ctx, tx.db, db.ExpireWorkersParams{Before: domain.Micros(before), MaxRows: limit})
@@ -232,12 +232,17 @@ func (s *Store) ExpireQueues(ctx context.Context, before time.Time, limit int64)
 }
 
 // MarkStaleWorkers marks workers as offline that nothing was heard of since the given time, when their agent is
-// away or used to tell of them. It returns how many.
-func (s *Store) MarkStaleWorkers(ctx context.Context, silentSince time.Time) (n int64, err error) {
-	silentSince = domain.Micros(silentSince)
+// away or used to tell of them. Others are known from the events of tasks only, and may just have none: of those
+// that were silent since doubtSince the state is unknown. It returns how many rows changed.
+func (s *Store) MarkStaleWorkers(ctx context.Context, silentSince, doubtSince time.Time) (n int64, err error) {
+	silentSince, doubtSince = domain.Micros(silentSince), domain.Micros(doubtSince)
 	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
-		var err error
-		n, err = s.q.MarkStaleWorkers(ctx, tx.db, db.MarkStaleWorkersParams{Now: s.Now(), Before: &silentSince})
+		offline, err := s.q.MarkStaleWorkers(ctx, tx.db, db.MarkStaleWorkersParams{Now: s.Now(), Before: &silentSince})
+		if err != nil {
+			return err
+		}
+		unknown, err := s.q.DoubtWorkers(ctx, tx.db, db.DoubtWorkersParams{Now: s.Now(), Before: &doubtSince})
+		n = offline + unknown
 		return err
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/store"
@@ -304,6 +307,45 @@ func TestReadersSeeCompactedRollups(t *testing.T) {
 	})
 }
 
+// A task of a compacted hour ends again in the same minute: the number of tasks stays, their time does not.
+func TestLateChangeOfCompactedMinute(t *testing.T) {
+	t.Parallel()
+	eachClocked(t, 0, func(t *testing.T, s *store.Store, c *movedClock) {
+		ref := storetest.Agent(t, s)
+		end := func(second, ms int64) {
+			t.Helper()
+			ingest(t, s, item(ref, event(domain.KindSucceeded, "t", c.Now().Add(-aDay+time.Duration(second)*time.Second),
+				func(e *store.IngestEvent) { e.RuntimeMS = &ms })))
+			fold(t, s)
+		}
+		compact := func() (rows int64) {
+			t.Helper()
+			for n := int64(1); n > 0; rows += n {
+				var err error
+				if n, err = s.CompactRollups(t.Context(), store.RollupMinute, store.RollupHour, c.Now(), 100); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return rows
+		}
+		end(1, 100)
+		if n := compact(); n != 1 {
+			t.Fatalf("compacted %d rows", n)
+		}
+		end(2, 5000)
+		storetest.CompareCounters(t, s)
+		if n := compact(); n != 1 {
+			t.Errorf("compacted %d rows of late changes", n)
+		}
+		storetest.CompareCounters(t, s)
+		end(3, 5000)
+		if n := number(t, s, "SELECT count(*) FROM rollups"); n != 1 {
+			t.Errorf("%d roll-up rows, the last change changed none", n)
+		}
+		storetest.CompareCounters(t, s)
+	})
+}
+
 // The roll-up queries walk the primary key, whatever is compacted.
 func TestRollupPlans(t *testing.T) {
 	t.Parallel()
@@ -345,16 +387,15 @@ func TestIngestDuringSweep(t *testing.T) {
 	c := newMovedClock()
 	s := storetest.SQLite(t, func(o *store.Options) { o.Now = c.Now })
 	ref := storetest.Agent(t, s)
-	const tasks, rounds = 2000, 100
-	for round := range rounds {
-		var items []*store.IngestItem
-		for i := range tasks {
-			items = append(items, item(ref, event(domain.KindStarted, fmt.Sprintf("t%05d", i), c.Now().Add(time.Duration(round)*time.Second))))
-		}
-		ingest(t, s, items...)
+	const backlog = 200_000
+	err := s.ExecForTest(t.Context(), `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $1)
+		INSERT INTO events (task_id, kind, at, at_us, agent_id, stripped, payload)
+		SELECT 100 + i / 4, i % 4, $2, 0, $3, 0, '{"a":"' || hex(zeroblob(80)) || '"}' FROM n`, []any{int64(backlog), c.Now(), ref.ID})
+	if err != nil {
+		t.Fatal(err)
 	}
 	before := number(t, s, "SELECT count(*) FROM events")
-	if before != tasks*rounds {
+	if before != backlog {
 		t.Fatalf("%d events", before)
 	}
 	c.add(40 * aDay)
@@ -401,4 +442,210 @@ func TestIngestDuringSweep(t *testing.T) {
 	if n := number(t, s, "SELECT count(*) FROM events"); n != int64(len(waits)) {
 		t.Errorf("%d events left, want the %d new ones", n, len(waits))
 	}
+}
+
+// Deletes of retention are bounded, take what is old and leave what is young or still open.
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	eachClocked(t, 0, func(t *testing.T, s *store.Store, c *movedClock) {
+		ctx := t.Context()
+		ref := storetest.Agent(t, s)
+		user := uuid.New()
+		exec := func(query string, rows ...[]any) {
+			t.Helper()
+			if err := s.ExecForTest(ctx, query, rows...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now := c.Now()
+		exec("INSERT INTO users (id, email, password_hash, created_at, updated_at) VALUES ($1, 'a@example.com', 'x', $2, $2)", []any{user, now})
+		for i := range 10 {
+			// Five of each are older than the limit, which is a day.
+			at := now.Add(-time.Duration(i*6-3) * time.Hour)
+			exec("INSERT INTO loose_events (uid, project_id, agent_id, engine_id, kind, occurred_at, payload) VALUES ($1, $2, $3, 1, 'worker.online', $4, '{}')",
+				[]any{uuid.New(), ref.ProjectID, ref.ID, at})
+			exec("INSERT INTO agent_status (agent_id, captured_at, payload) VALUES ($1, $2, '{}')", []any{ref.ID, at})
+			exec("INSERT INTO longpoll_sessions (agent_id, nonce, last_seen_at, created_at) VALUES ($1, $2, $3, $3)", []any{ref.ID, fmt.Sprint(i), at})
+			exec("INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, created_at, updated_at) VALUES ($1, $2, 'rq', $3, 'offline', $4, $4, $4)",
+				[]any{uuid.New(), ref.ProjectID, fmt.Sprint(i), at})
+			exec("INSERT INTO queues (uid, project_id, engine, name, last_seen_at, created_at, updated_at) VALUES ($1, $2, 'rq', $3, $4, $4, $4)",
+				[]any{uuid.New(), ref.ProjectID, fmt.Sprint(i), at})
+			exec(`INSERT INTO sessions (id, user_id, token_hash, csrf_token, issued_at, expires_at, last_seen_at, ip_at_issue) VALUES ($1, $2, $3, 'c', $4, $4, $4, '::1')`,
+				[]any{uuid.New(), user, fmt.Sprint(i), at})
+			for _, status := range []string{"pending", "completed", "timeout"} {
+				var done any
+				if status != "pending" {
+					done = at
+				}
+				exec(`INSERT INTO commands (id, project_id, agent_id, action, target_type, status, issued_at, completed_at, timeout_at, timeout_seconds)
+					VALUES ($1, $2, $3, 'retry_task', 'task', $4, $5, $6, $5, 60)`, []any{uuid.New(), ref.ProjectID, ref.ID, status, at, done})
+			}
+		}
+		before := now.Add(-aDay)
+		for _, tc := range []struct {
+			table string
+			del   func(context.Context, time.Time, int64) (int64, error)
+			gone  int64
+		}{
+			{"loose_events", s.ExpireLooseEvents, 5}, {"agent_status", s.ExpireAgentStatus, 5}, {"longpoll_sessions", s.ExpireLongPoll, 5},
+			{"workers", s.ExpireWorkers, 5}, {"queues", s.ExpireQueues, 5}, {"sessions", s.ExpireSessions, 5}, {"commands", s.ExpireCommands, 10},
+		} {
+			all := number(t, s, "SELECT count(*) FROM "+tc.table)
+			var steps []int64
+			for n := int64(1); n > 0; {
+				var err error
+				if n, err = tc.del(ctx, before, 3); err != nil {
+					t.Fatal(err)
+				}
+				steps = append(steps, n)
+			}
+			if left := number(t, s, "SELECT count(*) FROM "+tc.table); all-left != tc.gone || slices.Max(steps) != 3 {
+				t.Errorf("%s: %d of %d rows went, in steps of %v; want %d", tc.table, all-left, all, steps, tc.gone)
+			}
+		}
+		if n := number(t, s, "SELECT count(*) FROM commands WHERE status = 'pending'"); n != 10 {
+			t.Errorf("%d open commands left", n)
+		}
+		exec("INSERT INTO setup_token (singleton, token_hash, expires_at, created_at) VALUES (1, 'h', $1, $1)", []any{now})
+		if n, err := s.ExpireSetupToken(ctx, now); n != 0 || err != nil {
+			t.Errorf("a setup token went too early: %d, %v", n, err)
+		}
+		if n, err := s.ExpireSetupToken(ctx, now.Add(time.Second)); n != 1 || err != nil {
+			t.Errorf("an old setup token stays: %d, %v", n, err)
+		}
+	})
+}
+
+func TestMarkStaleWorkers(t *testing.T) {
+	t.Parallel()
+	eachClocked(t, 0, func(t *testing.T, s *store.Store, c *movedClock) {
+		online, offline := storetest.Agent(t, s), storetest.Agent(t, s)
+		now := c.Now()
+		if err := s.ExecForTest(t.Context(), "UPDATE agents SET state = CASE WHEN id = $1 THEN 'online' ELSE 'offline' END", []any{online.ID}); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{}
+		for _, w := range []struct {
+			name, state, metadata, want string
+			agent                       any
+			silent                      time.Duration
+		}{
+			{"fresh", "online", "{}", "online", offline.ID, time.Minute},
+			{"silent, agent away", "online", "{}", "offline", offline.ID, 4 * time.Minute},
+			{"silent, agent there, no details", "online", "{}", "online", online.ID, 4 * time.Minute},
+			{"silent for long, agent there, no details", "online", "{}", "unknown", online.ID, 25 * time.Hour},
+			{"details, silent", "online", `{"stats":{}}`, "offline", online.ID, 4 * time.Minute},
+			{"details, fresh", "online", `{"stats":{}}`, "online", online.ID, 2 * time.Minute},
+			{"draining", "draining", "{}", "offline", offline.ID, 4 * time.Minute},
+			{"no agent", "online", "{}", "offline", nil, 4 * time.Minute},
+			{"unknown", "unknown", "{}", "unknown", nil, 4 * time.Minute},
+		} {
+			want[w.name] = w.want
+			err := s.ExecForTest(t.Context(), `INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, metadata, agent_id, created_at, updated_at)
+				VALUES ($1, $2, 'celery', $3, $4, $5, $6, $7, $5, $5)`, []any{uuid.New(), online.ProjectID, w.name, w.state, now.Add(-w.silent), w.metadata, w.agent})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, err := s.MarkStaleWorkers(t.Context(), now.Add(-150*time.Second), now.Add(-aDay))
+		if err != nil || n != 5 {
+			t.Errorf("%d changed, %v", n, err)
+		}
+		workers, err := s.Workers(t.Context(), online.ProjectID, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range workers {
+			if w.State != want[w.Name] {
+				t.Errorf("%s: %s, want %s", w.Name, w.State, want[w.Name])
+			}
+		}
+	})
+}
+
+// PostgreSQL drops whole days, waits for nobody, and keeps the default partition empty.
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	var url string
+	c := newMovedClock()
+	s := storetest.Postgres(t, func(o *store.Options) { url = o.URL }, func(o *store.Options) { o.Now, o.EventRetention = c.Now, 5*aDay })
+	ref := storetest.Agent(t, s)
+	for i := range 8 {
+		ingest(t, s, item(ref, event(domain.KindStarted, fmt.Sprintf("t%d", i), c.Now())))
+		c.add(aDay)
+	}
+	partitions := func() (names []string) {
+		t.Helper()
+		err := s.Read(t.Context(), "SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid WHERE inhparent = 'events'::regclass ORDER BY 1",
+			nil, func(scan func(...any) error) error {
+				var name string
+				err := scan(&name)
+				names = append(names, name)
+				return err
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	if names := partitions(); len(names) != 9 {
+		t.Fatalf("partitions %v", names)
+	}
+	before := c.Now().Add(-5 * aDay)
+
+	// Somebody reads the table for long: the drop gives up soon, and says so.
+	storetest.Holding(t, url, "LOCK TABLE events IN ACCESS SHARE MODE", func() {
+		begin := time.Now()
+		if _, err := s.DropEvents(t.Context(), before); !errors.Is(err, domain.ErrTransient) {
+			t.Errorf("dropped under a reader: %v", err)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("waited %v for a lock", took)
+		}
+	})
+	if _, err := s.DropEvents(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"events_2026_03_04", "events_2026_03_05", "events_2026_03_06", "events_2026_03_07", "events_2026_03_08", "events_default"}
+	if names := partitions(); !slices.Equal(names, want) {
+		t.Errorf("partitions %v, want %v", names, want)
+	}
+
+	// An event of a dropped day changes its task, and makes no partition.
+	late := item(ref, event(domain.KindSucceeded, "t0", c.Now().Add(-7*aDay)))
+	ingest(t, s, late)
+	if late.Accepted != 1 || !slices.Equal(partitions(), want) {
+		t.Errorf("a late event: accepted %d, partitions %v", late.Accepted, partitions())
+	}
+
+	// Rows that fell into the default partition come where they belong.
+	for _, d := range []time.Duration{-20 * aDay, -4 * aDay, 3 * aDay} {
+		err := s.ExecForTest(t.Context(), "INSERT INTO events_default (task_id, kind, at, at_us, agent_id, stripped, payload) VALUES (1, 1, $1, 0, 1, 0, '{}')",
+			[]any{c.Now().Add(d)})
+		if d == -4*aDay {
+			if err == nil {
+				t.Error("the default partition took a row that has a partition of its own")
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events_default"); n != 0 {
+		t.Errorf("%d rows in the default partition", n)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events WHERE task_id = 1 AND at > $1", c.Now()); n != 1 {
+		t.Errorf("%d rows were moved to their day", n)
+	}
+	if _, err := s.DropEvents(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events WHERE at < $1", before.Truncate(aDay)); n != 0 {
+		t.Errorf("%d old events left", n)
+	}
+	ingest(t, s, item(ref, event(domain.KindStarted, "t99", c.Now().Add(30*time.Second))))
 }

@@ -51,7 +51,7 @@ DELETE FROM longpoll_sessions WHERE (agent_id, nonce) IN (
 
 -- name: ExpireWorkers :execrows
 DELETE FROM workers WHERE id IN (
-    SELECT x.id FROM workers x WHERE x.state <> 'online' AND x.updated_at < @before AND (x.last_heartbeat IS NULL OR x.last_heartbeat < @before)
+    SELECT x.id FROM workers x WHERE x.updated_at < @before AND (x.last_heartbeat IS NULL OR x.last_heartbeat < @before)
     LIMIT CAST(@max_rows AS bigint)
 );
 
@@ -68,6 +68,11 @@ UPDATE workers SET state = 'offline', updated_at = @now
 WHERE state IN ('online', 'draining') AND (last_heartbeat IS NULL OR last_heartbeat < @before)
   AND (metadata <> '{}'
     OR NOT EXISTS (SELECT 1 FROM agents WHERE agents.id = workers.agent_id AND agents.state = 'online' AND agents.revoked_at IS NULL));
+
+-- name: DoubtWorkers :execrows
+-- Known from the events of tasks only: silence may be idleness, or a process that is gone while its agent is not.
+UPDATE workers SET state = 'unknown', updated_at = @now
+WHERE state IN ('online', 'draining') AND (last_heartbeat IS NULL OR last_heartbeat < @before);
 
 -- name: OldestRollup :one
 SELECT at FROM rollups WHERE project_id = @project_id AND res = @res AND at < @before ORDER BY at LIMIT 1;

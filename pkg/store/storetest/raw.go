@@ -50,3 +50,22 @@ func EachURL(t *testing.T, fn func(t *testing.T, s *store.Store, url string), op
 	run("sqlite", SQLite)
 	run("postgresql", Postgres)
 }
+
+// Holding runs fn while a transaction of another PostgreSQL client stands open after statement.
+func Holding(t testing.TB, url, statement string, fn func()) {
+	t.Helper()
+	d, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatalf("open a second connection: %v", err)
+	}
+	defer func() { _ = d.Close() }()
+	tx, err := d.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatalf("begin: %v", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(context.Background(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	fn()
+}

@@ -41,6 +41,25 @@ func (q *Queries) AgentsWithOldStatus(ctx context.Context, db DBTX, arg AgentsWi
 	return items, nil
 }
 
+const doubtWorkers = `-- name: DoubtWorkers :execrows
+UPDATE workers SET state = 'unknown', updated_at = $1
+WHERE state IN ('online', 'draining') AND (last_heartbeat IS NULL OR last_heartbeat < $2)
+`
+
+type DoubtWorkersParams struct {
+	Now    time.Time
+	Before *time.Time
+}
+
+// Known from the events of tasks only: silence may be idleness, or a process that is gone while its agent is not.
+func (q *Queries) DoubtWorkers(ctx context.Context, db DBTX, arg DoubtWorkersParams) (int64, error) {
+	result, err := db.Exec(ctx, doubtWorkers, arg.Now, arg.Before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const dropRollups = `-- name: DropRollups :execrows
 DELETE FROM rollups WHERE project_id = $1 AND res = $2 AND at = $3
 `
@@ -199,7 +218,7 @@ func (q *Queries) ExpireSetupToken(ctx context.Context, db DBTX, arg ExpireSetup
 
 const expireWorkers = `-- name: ExpireWorkers :execrows
 DELETE FROM workers WHERE id IN (
-    SELECT x.id FROM workers x WHERE x.state <> 'online' AND x.updated_at < $1 AND (x.last_heartbeat IS NULL OR x.last_heartbeat < $1)
+    SELECT x.id FROM workers x WHERE x.updated_at < $1 AND (x.last_heartbeat IS NULL OR x.last_heartbeat < $1)
     LIMIT CAST($2 AS bigint)
 )
 `

@@ -5,6 +5,7 @@ package upkeep
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,6 +37,8 @@ const (
 	longPollIdle = 300 * time.Second
 	// workerSilence is how long a worker may say nothing before it counts as gone.
 	workerSilence = 150 * time.Second
+	// workerDoubt is the same for workers known from the events of tasks only: they may just have none to do.
+	workerDoubt = 24 * time.Hour
 	// setupTokenKeep is how long an expired setup token can still be told from a wrong one.
 	setupTokenKeep = 24 * time.Hour
 	// dropAttempts is how often a partition in use is tried again at once, dropPause apart.
@@ -129,7 +132,8 @@ const metaSweep = "upkeep_events"
 const saveEvery = 50
 
 func (u *Upkeep) events(ctx context.Context) error {
-	before := u.deps.Now().Add(-u.cfg.Retention.Events())
+	now := u.deps.Now()
+	before := now.Add(-u.cfg.Retention.Events())
 	if u.deps.Store.Engine() != "sqlite" {
 		return u.dropEvents(ctx, before)
 	}
@@ -144,7 +148,6 @@ func (u *Upkeep) events(ctx context.Context) error {
 			st = sweepState{}
 		}
 	}
-	now := u.deps.Now()
 	if st.Begun.IsZero() {
 		if now.Sub(st.DoneAt) < sweepEvery {
 			return nil
@@ -170,6 +173,12 @@ func (u *Upkeep) events(ctx context.Context) error {
 		return done, err
 	})
 	u.told("events", total, before)
+	if err != nil && steps > 0 && u.leads() {
+		// The end of this process or a failure: the next walk goes on from here.
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		err = errors.Join(err, u.saveSweep(end, st))
+	}
 	return err
 }
 
@@ -236,9 +245,10 @@ func (u *Upkeep) compact(ctx context.Context) error {
 }
 
 func (u *Upkeep) staleWorkers(ctx context.Context) error {
-	n, err := u.deps.Store.MarkStaleWorkers(ctx, u.deps.Now().Add(-workerSilence))
+	now := u.deps.Now()
+	n, err := u.deps.Store.MarkStaleWorkers(ctx, now.Add(-workerSilence), now.Add(-workerDoubt))
 	if n > 0 {
-		u.deps.Logger.Info("silent workers marked as offline", "workers", n)
+		u.deps.Logger.Info("silent workers marked as offline or unknown", "workers", n)
 	}
 	return err
 }

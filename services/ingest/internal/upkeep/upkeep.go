@@ -61,7 +61,7 @@ type Store interface {
 	CompactRollups(ctx context.Context, res, into int64, before time.Time, limit int64) (int64, error)
 	ExpireRollups(ctx context.Context, before time.Time) (int64, error)
 
-	MarkStaleWorkers(ctx context.Context, silentSince time.Time) (int64, error)
+	MarkStaleWorkers(ctx context.Context, silentSince, doubtSince time.Time) (int64, error)
 }
 
 // Deps are upkeep's collaborators.
