@@ -120,7 +120,7 @@ func TestSessionsAndLockout(t *testing.T) {
 		if u, err := s.UserByEmail(ctx, "a@example.com"); err != nil || u.LockedUntil != nil || u.PasswordChangedAt == nil {
 			t.Errorf("after a password change: %+v, %v", u, err)
 		}
-		if n, err := s.PruneSessions(ctx, s.Now().Add(time.Second)); err != nil || n != 1 {
+		if n, err := s.ExpireSessions(ctx, s.Now().Add(time.Second), 100); err != nil || n != 1 {
 			t.Errorf("pruned %d, %v: want the revoked one", n, err)
 		}
 		inTx(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteUser(ctx, user.ID) })

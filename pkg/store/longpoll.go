@@ -146,13 +146,3 @@ func (s *Store) TakeLongpollSeqs(ctx context.Context, agentID int64, nonce strin
 	}
 	return first, nil
 }
-
-// PruneLongpoll deletes sessions unused since a moment.
-func (s *Store) PruneLongpoll(ctx context.Context, before time.Time) (n int64, err error) {
-	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
-		var err error
-		n, err = s.q.PruneLongpollSessions(ctx, tx.db, db.PruneLongpollSessionsParams{Before: domain.Micros(before)})
-		return err
-	})
-	return n, err
-}

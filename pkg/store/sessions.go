@@ -80,15 +80,6 @@ func (tx *Tx) RevokeUserSessions(ctx context.Context, userID, keep uuid.UUID, re
 	return n, tx.s.err(err)
 }
 
-// PruneSessions deletes sessions that ended before the given time.
-func (s *Store) PruneSessions(ctx context.Context, before time.Time) (n int64, err error) {
-	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
-		n, err = tx.s.q.PruneSessions(ctx, tx.db, db.PruneSessionsParams{Before: before})
-		return err
-	})
-	return n, err
-}
-
 // SetupToken is the open first-boot token.
 type SetupToken = db.SetupTokenRow
 

@@ -263,33 +263,10 @@ func quiet(r *http.Request) bool {
 	return false
 }
 
-const (
-	pruneEvery = time.Hour
-	// sessionsKept is how long ended sessions stay readable for whoever looks into an incident.
-	sessionsKept = 7 * 24 * time.Hour
-)
-
 // Run does the service's background work until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.refusals.Run(ctx) })
 	g.Go(func() error { return s.push.Run(ctx) })
-	g.Go(func() error { return s.prune(ctx) })
 	return g.Wait()
-}
-
-// prune deletes sessions that ended long ago. Several replicas doing so do no harm.
-func (s *Service) prune(ctx context.Context) error {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if _, err := s.deps.Store.PruneSessions(ctx, s.deps.Now().Add(-sessionsKept)); err != nil && ctx.Err() == nil {
-				s.deps.Logger.WarnContext(ctx, "cannot prune old sessions; trying again in an hour", "err", err)
-			}
-		}
-	}
 }

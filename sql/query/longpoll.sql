@@ -10,9 +10,6 @@ SELECT count(*) FROM longpoll_sessions WHERE agent_id = @agent_id;
 -- name: DropIdleLongpollSessions :execrows
 DELETE FROM longpoll_sessions WHERE agent_id = @agent_id AND last_seen_at < @before;
 
--- name: PruneLongpollSessions :execrows
-DELETE FROM longpoll_sessions WHERE last_seen_at < @before;
-
 -- name: TouchLongpollSession :one
 INSERT INTO longpoll_sessions (agent_id, nonce, features, contracts, last_seen_at, created_at)
 VALUES (@agent_id, @nonce, @features, @contracts, @now, @now)

@@ -29,9 +29,6 @@ UPDATE sessions SET revoked_at = @now, revocation_reason = @reason WHERE id = @i
 UPDATE sessions SET revoked_at = @now, revocation_reason = @reason
 WHERE user_id = @user_id AND revoked_at IS NULL AND id <> @keep_id;
 
--- name: PruneSessions :execrows
-DELETE FROM sessions WHERE expires_at < @before OR (revoked_at IS NOT NULL AND revoked_at < @before);
-
 -- name: ReplaceSetupToken :exec
 INSERT INTO setup_token (singleton, token_hash, expires_at, created_at)
 VALUES (1, @token_hash, @expires_at, @now)

@@ -116,22 +116,6 @@ func (q *Queries) LongpollSession(ctx context.Context, db DBTX, arg LongpollSess
 	return i, err
 }
 
-const pruneLongpollSessions = `-- name: PruneLongpollSessions :execrows
-DELETE FROM longpoll_sessions WHERE last_seen_at < $1
-`
-
-type PruneLongpollSessionsParams struct {
-	Before time.Time
-}
-
-func (q *Queries) PruneLongpollSessions(ctx context.Context, db DBTX, arg PruneLongpollSessionsParams) (int64, error) {
-	result, err := db.Exec(ctx, pruneLongpollSessions, arg.Before)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const takeLongpollSeqs = `-- name: TakeLongpollSeqs :one
 UPDATE longpoll_sessions SET next_seq_out = next_seq_out + $1, last_seen_at = $2
 WHERE agent_id = $3 AND nonce = $4 AND NOT invalid

@@ -142,22 +142,6 @@ func (q *Queries) ListUserSessions(ctx context.Context, db DBTX, arg ListUserSes
 	return items, nil
 }
 
-const pruneSessions = `-- name: PruneSessions :execrows
-DELETE FROM sessions WHERE expires_at < $1 OR (revoked_at IS NOT NULL AND revoked_at < $1)
-`
-
-type PruneSessionsParams struct {
-	Before time.Time
-}
-
-func (q *Queries) PruneSessions(ctx context.Context, db DBTX, arg PruneSessionsParams) (int64, error) {
-	result, err := db.Exec(ctx, pruneSessions, arg.Before)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const replaceSetupToken = `-- name: ReplaceSetupToken :exec
 INSERT INTO setup_token (singleton, token_hash, expires_at, created_at)
 VALUES (1, $1, $2, $3)
