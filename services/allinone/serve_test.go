@@ -362,7 +362,7 @@ func TestPostgres(t *testing.T) {
 	t.Parallel()
 	url := storetest.PostgresURL(t)
 	h := postgresHome(t, url)
-	h.run(t, "check").want(t, 0, "empty database")
+	h.run(t, "check").want(t, 3, "empty database", "z4j migrate upgrade head")
 	first := h.serve(t)
 	first.setupToken(t)
 	second := postgresHome(t, url)
@@ -411,7 +411,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	for _, args := range [][]string{{"serve", "--port", fmt.Sprint(h.port)}, {"status"}, {"migrate", "upgrade"}} {
 		h.run(t, args...).want(t, 1, "schema 9999", "newer version")
 	}
-	h.run(t, "check").want(t, 3, "9999")
+	h.run(t, "check").want(t, 3, "9999", "newer version")
 }
 
 // TestAutoMigrateOff checks that nothing but the command migrates then.

@@ -72,13 +72,11 @@ func TestSettingsReachAService(t *testing.T) {
 	before := wired(t, company)
 	root := reflect.TypeFor[config.Config]()
 	tested := 0
-	for i := range root.NumField() {
-		group := root.Field(i)
+	for group := range root.Fields() {
 		if group.Type.Kind() != reflect.Struct || !group.IsExported() {
 			continue
 		}
-		for j := range group.Type.NumField() {
-			f := group.Type.Field(j)
+		for f := range group.Type.Fields() {
 			name := f.Tag.Get("env")
 			if name == "" || slices.Contains(direct, name) {
 				continue

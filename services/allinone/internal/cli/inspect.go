@@ -89,13 +89,23 @@ func (a *app) inspect(ctx context.Context) (cfg *config.Config, s *store.Store, 
 	}
 	found = append(found, finding{"database", "ok", s.Engine() + " " + version + ", " + cfg.Database.SafeURL(), ""})
 	current, head, err := s.SchemaVersion(ctx)
+	if err == nil && current == 0 && s.Engine() == config.EngineSQLite && bool(cfg.Database.AutoMigrate) {
+		// A fresh state directory: the first start would do the same, and a database server's is not ours to fill.
+		if err = s.Migrate(ctx); err == nil {
+			current = head
+		}
+	}
 	switch {
 	case err != nil:
-		found, code = append(found, finding{"schema", "failed", err.Error(), ""}), exitState
+		found, code = append(found, finding{"schema", "failed", err.Error(), "is the state directory writable, and the disk not full?"}), exitState
 	case current == 0:
-		found = append(found, finding{
-			"schema", "warning", fmt.Sprintf("empty database; this version brings schema %d", head), "z4j migrate upgrade head, or just z4j serve",
-		})
+		found, code = append(found, finding{
+			"schema", "failed", fmt.Sprintf("empty database; this version brings schema %d", head), "z4j migrate upgrade head, or just z4j serve",
+		}), exitState
+	case current > head:
+		found, code = append(found, finding{
+			"schema", "failed", fmt.Sprintf("schema %d, this version knows %d: a newer version migrated it", current, head), "run that version or a newer one",
+		}), exitState
 	case current != head:
 		found, code = append(found, finding{
 			"schema", "failed", fmt.Sprintf("schema %d, this version needs %d", current, head), "z4j migrate upgrade head",
@@ -120,8 +130,9 @@ func (a *app) checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check settings, database and schema; changes no data",
-		Long: `Checks that the settings are usable, the database answers and its schema is the one this version needs.
+		Short: "Check settings, database and schema",
+		Long: `Checks that the settings are usable, the database answers and its schema is the one this version needs. In a fresh
+state directory it makes secrets and database, as the first start would.
 Exit code 0 when all is well, 2 for the settings, 3 for the database or the schema.`,
 		Example: "  z4j check\n  z4j check --json",
 		Args:    cobra.NoArgs,
