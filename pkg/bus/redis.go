@@ -280,7 +280,7 @@ func (b *Redis) send(ctx context.Context) {
 
 // receive keeps one connection for everything this process has subscribed to.
 func (b *Redis) receive(ctx context.Context) {
-	backoff := minBackoff
+	backoff, told := minBackoff, false
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := b.listen(ctx)
@@ -290,7 +290,10 @@ func (b *Redis) receive(ctx context.Context) {
 			if ctx.Err() == nil {
 				b.log.Warn("lost the connection to redis; hints from other replicas are missing until it is back", "err", err)
 			}
+		} else if !told && ctx.Err() == nil {
+			b.log.Warn("cannot connect to redis; hints from other replicas are missing until it answers", "err", err)
 		}
+		told = true
 		b.forgetConfirmed()
 		if time.Since(began) > 2*maxBackoff {
 			backoff = minBackoff

@@ -393,6 +393,18 @@ func TestPostgres(t *testing.T) {
 	}
 }
 
+// TestRedisAway checks that the brain works without the Redis it was given, and says what is missing.
+func TestRedisAway(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, "Z4J_REDIS_URL=redis://:hunter2secret@127.0.0.1:1/0")
+	h.secrets = append(h.secrets, "hunter2secret")
+	b := h.serve(t)
+	eventually(t, 10*time.Second, "the log names Redis", func() bool { return strings.Contains(b.err.String(), "cannot connect to redis") })
+	h.run(t, "doctor").want(t, 0, "redis", "Z4J_REDIS_URL")
+	b.stop(t).want(t, 0)
+	newHome(t, "Z4J_REDIS_URL=http://127.0.0.1").run(t, "serve").want(t, 2, "Z4J_REDIS_URL", "redis://")
+}
+
 // TestAllFaultsAtOnce checks that a production start names everything that is missing, in one go.
 func TestAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()

@@ -145,7 +145,7 @@ func TestBrainLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := newBrain(cfg, s, list, log)
+		b, err := newBrain(t.Context(), cfg, s, list, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestBrainFailsClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Secret.Session = ""
-	if _, err := newBrain(cfg, s, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "session secret") {
+	if _, err := newBrain(t.Context(), cfg, s, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "session secret") {
 		t.Errorf("a brain without session secret: %v", err)
 	}
 	if err := s.Close(); err != nil {

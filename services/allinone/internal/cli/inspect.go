@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/z4jdev/z4j/pkg/bus"
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/obs"
@@ -273,6 +274,30 @@ compares the result with the kept counters; stop the brain first, it reads every
 	return cmd
 }
 
+// redisLimit is how long doctor waits for Redis.
+const redisLimit = 3 * time.Second
+
+// redisAnswers connects as the brain would.
+func redisAnswers(ctx context.Context, url string) error {
+	b, err := bus.NewRedis(bus.Config{URL: url})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, redisLimit)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !b.Connected() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no connection within %s", redisLimit)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
 // diagnose finds what works but should not stay so.
 func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, counters bool) ([]finding, error) {
 	var found []finding
@@ -288,6 +313,13 @@ func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, 
 	}
 	if cfg.Metrics.Public {
 		warn("metrics", "/metrics answers everybody", "Z4J_METRICS_PUBLIC=false and give the scraper 'z4j metrics-token'")
+	}
+	if url := cfg.Database.RedisURL.Reveal(); url != "" {
+		if err := redisAnswers(ctx, url); err != nil {
+			warn("redis", err.Error(), "check Z4J_REDIS_URL and the server; until it answers, replicas see each other's changes late")
+		} else {
+			found = append(found, finding{"redis", "ok", "answers", ""})
+		}
 	}
 	if current, head, err := s.SchemaVersion(ctx); err != nil || current != head {
 		return found, err

@@ -157,7 +157,7 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	b, err := newBrain(cfg, s, list, log)
+	b, err := newBrain(cmd.Context(), cfg, s, list, log)
 	if err != nil {
 		return errors.Join(fail(exitFailed, "%w", err), ln.Close(), s.Close())
 	}
@@ -284,14 +284,20 @@ type brain struct {
 }
 
 // newBrain builds the services. On an error the caller still owns s.
-func newBrain(cfg *config.Config, s *store.Store, list *hosts.List, log *slog.Logger) (*brain, error) {
+func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hosts.List, log *slog.Logger) (*brain, error) {
 	w, err := wire(cfg)
 	if err != nil {
 		return nil, err
 	}
 	registry := obs.NewRegistry()
 	b := &brain{cfg: cfg, log: log, store: s}
-	w.Bus.Logger, w.Bus.Registerer = log, registry
+	id, err := s.InstallationID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Installations may share a Redis: none hears the other's hints.
+	w.Bus.Namespace = "z4j:" + id.String()
+	w.Bus.Logger, w.Bus.Registerer = log.With("service", "bus"), registry
 	if b.bus, err = bus.Open(w.Bus); err != nil {
 		return nil, fmt.Errorf("open the bus: %w", err)
 	}
