@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Account that the harness creates in each brain.
@@ -52,12 +55,42 @@ func Binary(t testing.TB) string {
 func NewBrain(t testing.TB, env ...string) *Brain {
 	t.Helper()
 	home := t.TempDir()
+	env = append(env, servers(t)...)
 	b := &Brain{
 		Home: filepath.Join(home, ".z4j"), Port: FreePort(t), bin: Binary(t),
 		env: append([]string{"HOME=" + home, "Z4J_HOME=" + filepath.Join(home, ".z4j")}, env...),
 	}
 	b.Start(t)
 	return b
+}
+
+// OnPostgres reports whether the brains of this run keep their data in PostgreSQL and their hints in
+// Redis, as Z4J_E2E_STORE=postgres asks for. Otherwise they are what `z4j serve` is by default.
+func OnPostgres() bool { return os.Getenv("Z4J_E2E_STORE") == "postgres" }
+
+// servers are the settings of a brain on a database of its own in the servers that
+// scripts/with-services started.
+func servers(t testing.TB) []string {
+	t.Helper()
+	if !OnPostgres() {
+		return nil
+	}
+	server, redis := os.Getenv("Z4J_TEST_POSTGRES"), os.Getenv("Z4J_TEST_REDIS_URL")
+	at, err := url.Parse(server)
+	if err != nil || server == "" || redis == "" {
+		t.Fatal("Z4J_E2E_STORE=postgres needs the servers of scripts/with-services")
+	}
+	name := fmt.Sprintf("e2e_%d_%d", os.Getpid(), time.Now().UnixNano())
+	psql := filepath.Join(Root(t), ".cache", "pg", "bin", "psql")
+	if code, _, stderr := runCommand(t, "/", nil, "", psql, "-X", "-q", "-d", server, "-c", "CREATE DATABASE "+name); code != 0 {
+		t.Fatalf("create a database: %s", stderr)
+	}
+	at.Path = "/" + name
+	secret := func() string { return uuid.NewString() + uuid.NewString() }
+	return []string{
+		"Z4J_SECRET=" + secret(), "Z4J_SESSION_SECRET=" + secret(),
+		"Z4J_DATABASE_URL=" + at.String(), "Z4J_REDIS_URL=" + redis, "Z4J_ENVIRONMENT=dev",
+	}
 }
 
 // URL is the address that agents and browsers use.
@@ -79,7 +112,7 @@ func (b *Brain) Start(t testing.TB, args ...string) time.Duration {
 
 func (b *Brain) healthy() error {
 	if !b.Running() {
-		return fmt.Errorf("it has ended: %w", b.err)
+		return errEnded
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ func Eventually(t testing.TB, limit time.Duration, what string, condition func()
 	}
 }
 
+// errEnded is a condition's complaint that no waiting will cure.
+var errEnded = errors.New("the process has ended")
+
 // poll is Eventually for callers that have another way out.
 func poll(limit time.Duration, condition func() error) error {
 	deadline := time.Now().Add(limit)
@@ -26,7 +30,7 @@ func poll(limit time.Duration, condition func() error) error {
 		if err == nil {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		if time.Now().After(deadline) || errors.Is(err, errEnded) {
 			return err
 		}
 		<-time.After(pause)
