@@ -487,8 +487,13 @@ func TestExpire(t *testing.T) {
 			del   func(context.Context, time.Time, int64) (int64, error)
 			gone  int64
 		}{
-			{"loose_events", s.ExpireLooseEvents, 5}, {"agent_status", s.ExpireAgentStatus, 5}, {"longpoll_sessions", s.ExpireLongPoll, 5},
-			{"workers", s.ExpireWorkers, 5}, {"queues", s.ExpireQueues, 5}, {"sessions", s.ExpireSessions, 5}, {"commands", s.ExpireCommands, 10},
+			{"loose_events", s.ExpireLooseEvents, 5},
+			{"agent_status", s.ExpireAgentStatus, 5},
+			{"longpoll_sessions", s.ExpireLongPoll, 5},
+			{"workers", s.ExpireWorkers, 5},
+			{"queues", s.ExpireQueues, 5},
+			{"sessions", s.ExpireSessions, 5},
+			{"commands", s.ExpireCommands, 10},
 		} {
 			all := number(t, s, "SELECT count(*) FROM "+tc.table)
 			var steps []int64

@@ -82,9 +82,11 @@ type Upkeep struct {
 	// system's clock do not touch; 0 without the lease.
 	until atomic.Int64
 	start time.Time
+	// busy holds the job whose turn it is.
+	busy chan struct{}
 }
 
-// job is a piece of work done every so often, in a goroutine of its own: none waits for another.
+// job is a piece of work done every so often, in a goroutine of its own: none waits for the end of another.
 type job struct {
 	name  string
 	every time.Duration
@@ -106,7 +108,7 @@ func New(cfg Config, d Deps) *Upkeep {
 	if d.Now == nil {
 		d.Now = d.Store.Now
 	}
-	u := &Upkeep{cfg: cfg, deps: d, start: time.Now()}
+	u := &Upkeep{cfg: cfg, deps: d, start: time.Now(), busy: make(chan struct{}, 1)}
 	u.jobs = u.plan()
 	return u
 }
@@ -239,24 +241,38 @@ const (
 	maxPause = 250 * time.Millisecond
 )
 
-// repeat runs step until it is done or the lease is lost. It rests after each step for as long as that took, so that
-// upkeep takes at most half of the database's time whatever it has to catch up with.
+// repeat runs step until it is done or the lease is lost. The jobs take turns, and each step is followed by a rest as
+// long as it took, so that together they take at most half of the database's time whatever they have to catch up with.
 func (u *Upkeep) repeat(ctx context.Context, step func(ctx context.Context) (done bool, err error)) error {
 	for {
-		if !u.leads() {
-			return errLost
-		}
-		begin := time.Now()
-		done, err := step(ctx)
-		if err != nil || done {
+		done, err := u.turn(ctx, step)
+		if done || err != nil {
 			return err
 		}
-		rest := time.NewTimer(min(max(time.Since(begin), minPause), maxPause))
-		select {
-		case <-ctx.Done():
-			rest.Stop()
-			return ctx.Err()
-		case <-rest.C:
-		}
 	}
+}
+
+func (u *Upkeep) turn(ctx context.Context, step func(ctx context.Context) (done bool, err error)) (bool, error) {
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case u.busy <- struct{}{}:
+	}
+	defer func() { <-u.busy }()
+	if !u.leads() {
+		return false, errLost
+	}
+	begin := time.Now()
+	done, err := step(ctx)
+	if err != nil || done {
+		return done, err
+	}
+	rest := time.NewTimer(min(max(time.Since(begin), minPause), maxPause))
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-rest.C:
+	}
+	return false, nil
 }

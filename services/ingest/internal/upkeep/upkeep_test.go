@@ -65,8 +65,8 @@ func metrics(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			name := strings.TrimPrefix(f.GetName(), "z4j_ingest_")
-			for _, l := range m.GetLabel() {
-				name += "{" + l.GetValue() + "}"
+			if labels := m.GetLabel(); len(labels) > 0 {
+				name += "{" + labels[0].GetValue() + "}"
 			}
 			out[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
