@@ -106,7 +106,7 @@ func (s *Store) CheckCounters(ctx context.Context, w CountWindow) ([]string, err
 
 type countPlace struct{ project, name, queue int64 }
 
-// readCounters loads the kept counters.
+// readCounters loads the kept counters, and what waits to be folded into them.
 func (s *Store) readCounters(ctx context.Context) (*deltas, error) {
 	d := newDeltas()
 	err := s.Read(ctx, "SELECT project_id, state, n FROM task_counts", nil, func(scan func(...any) error) error {
@@ -149,7 +149,16 @@ func (s *Store) readCounters(ctx context.Context) (*deltas, error) {
 		d.issues[k] = &v
 		return nil
 	})
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	return d, s.Read(ctx, "SELECT payload FROM rollup_deltas", nil, func(scan func(...any) error) error {
+		var payload []byte
+		if err := scan(&payload); err != nil {
+			return err
+		}
+		return d.merge(payload)
+	})
 }
 
 // bucketKey is a stretch of time of a project that roll-ups cover as a whole.
