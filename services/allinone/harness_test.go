@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -20,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -385,13 +387,23 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
-// freePort returns a port that nothing listens on.
+// nextPort walks through ports below those that the system gives to clients: what it gave away as free a moment ago,
+// another test's connection may have by now.
+var nextPort atomic.Int64
+
+// freePort returns a port that nothing listens on, and never the same twice.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 12_000, 18_000
+	nextPort.CompareAndSwap(0, rand.Int64N(count)+1) // several runs of these tests at once begin elsewhere
+	for range count {
+		port := first + int(nextPort.Add(1)%count)
+		ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", ":"+strconv.Itoa(port))
+		if err == nil {
+			_ = ln.Close()
+			return port
+		}
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
