@@ -142,7 +142,7 @@ func (h *Hub) serve(s *socket, r *http.Request) int {
 	}
 	session, user, ok, err := h.cfg.Auth.Lookup(r)
 	if _, refused := errors.AsType[*domain.Error](err); refused {
-		return CloseForbidden
+		return CloseUnauthorized // the client's address is not among those people may sign in from
 	}
 	if err != nil {
 		h.cfg.Logger.ErrorContext(ctx, "push socket: cannot look up the session", "err", err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -294,4 +295,14 @@ func TestTimeouts(t *testing.T) {
 	}
 	wantClose(t, conn, push.CloseOverloaded)
 	wantClose(t, dial(t, short, admin, srv.URL), push.CloseOverloaded)
+}
+
+func TestAddressNotAllowed(t *testing.T) {
+	t.Parallel()
+	b := apitest.Start(t, storetest.SQLite(t), func(c *api.Config, _ *api.Deps) {
+		c.DashboardAllow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	})
+	// The address counts before the session, so a cookie of any shape will do.
+	other := apitest.Start(t, storetest.SQLite(t))
+	wantClose(t, dial(t, b, other.Setup(), b.URL), push.CloseUnauthorized)
 }
