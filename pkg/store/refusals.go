@@ -14,14 +14,14 @@ import (
 const (
 	// maxRefusalKeys bounds the distinct addresses, actions and reasons counted in one minute by one replica.
 	maxRefusalKeys  = 500
-	refusalInterval = 2 * time.Second
+	refusalInterval = 5 * time.Second
 )
 
 // OtherAddresses stands for the addresses of a minute that came after the bound was reached.
 const OtherAddresses = "*"
 
 // Refusals counts refused requests per address, action, reason and minute, in memory, and adds the counts to the
-// database every two seconds: a flood of refusals costs a few rows a minute and never one write each. Counts of
+// database every few seconds: a flood of refusals costs a few rows a minute and never one write each. Counts of
 // the last seconds are lost when the process is killed. Action and reason must be constants of the program.
 type Refusals struct {
 	store *Store
@@ -67,7 +67,7 @@ func (r *Refusals) Count(address, action, reason string) {
 	c.LastAt = now
 }
 
-// Run writes the counts until ctx ends, and once more then.
+// Run writes the counts until ctx ends, and once more then. It returns nil.
 func (r *Refusals) Run(ctx context.Context) error {
 	tick := time.NewTicker(refusalInterval)
 	defer tick.Stop()
@@ -76,7 +76,10 @@ func (r *Refusals) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			return r.Flush(last)
+			if err := r.Flush(last); err != nil {
+				r.store.log.Warn("the last refusals are not written", "err", err)
+			}
+			return nil
 		case <-tick.C:
 			if err := r.Flush(ctx); err != nil && ctx.Err() == nil {
 				// The counts are kept and written with the next ones.

@@ -154,7 +154,7 @@ type Service struct {
 	cfg      Config
 	deps     Deps
 	router   *rest.Router
-	refusals *rest.Refusals
+	refusals *store.Refusals
 	push     *push.Hub
 	document []byte
 }
@@ -183,7 +183,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // wire registers every group of operations. A new group is one call of Add here.
 func (s *Service) wire() error {
 	cfg, deps := s.cfg, s.deps
-	s.refusals = rest.NewRefusals(deps.Store, deps.Logger, deps.Now)
+	s.refusals = store.NewRefusals(deps.Store)
 	authn := rest.NewAuthenticator(rest.AuthConfig{
 		Store: deps.Store, Sessions: auth.NewSessions(cfg.SessionSecret, cfg.PreviousSessionSecrets...),
 		Cookies: auth.Cookies{Secure: cfg.SecureCookies, Strict: cfg.StrictCookies}, Lifetimes: cfg.Lifetimes,

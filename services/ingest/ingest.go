@@ -125,7 +125,7 @@ type Service struct {
 	longpoll  *longpoll.Server
 	sweep     *sweep.Sweep
 	upkeep    *upkeep.Upkeep
-	refusals  *notice.Refusals
+	refusals  notice.Refusals
 	handler   http.Handler
 }
 
@@ -181,7 +181,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	s.refusals = notice.NewRefusals(d.Store, d.Logger, d.Now)
+	s.refusals = notice.Refusals{Refusals: store.NewRefusals(d.Store)}
 	writers := 1
 	if d.Store.Engine() != "sqlite" {
 		writers = cfg.Writers

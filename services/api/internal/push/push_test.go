@@ -272,7 +272,7 @@ func TestTimeouts(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	authn := rest.NewAuthenticator(rest.AuthConfig{
 		Store: b.Store, Sessions: auth.NewSessions([]byte(apitest.SessionSecret)), Logger: log, Now: time.Now,
-		Refusals: rest.NewRefusals(b.Store, log, time.Now),
+		Refusals: store.NewRefusals(b.Store),
 	})
 	hub := push.NewHub(push.Config{
 		Store: b.Store, Bus: b.Bus, Auth: authn, Logger: log, MaxPerUser: 5, FirstFrame: 100 * time.Millisecond, Idle: time.Second,

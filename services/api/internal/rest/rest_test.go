@@ -16,6 +16,7 @@ import (
 
 	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/store/storetest"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
@@ -46,7 +47,7 @@ type thingQuery struct {
 func router(t *testing.T) *rest.Router {
 	t.Helper()
 	s, log := storetest.SQLite(t), slog.New(slog.DiscardHandler)
-	refusals := rest.NewRefusals(s, log, time.Now)
+	refusals := store.NewRefusals(s)
 	a := rest.NewAuthenticator(rest.AuthConfig{
 		Store: s, Sessions: auth.NewSessions([]byte("x")), Logger: log, Now: time.Now, Refusals: refusals,
 	})

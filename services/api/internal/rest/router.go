@@ -263,5 +263,5 @@ func (rt *Router) noteRefusal(r *http.Request, op *Op, err error) {
 	if reason == "" {
 		reason = auth.DenyRole
 	}
-	rt.auth.cfg.Refusals.Note(httpx.ClientIP(r.Context()).String(), "api."+string(op.Action), reason)
+	rt.auth.cfg.Refusals.Count(httpx.ClientIP(r.Context()).String(), "api."+string(op.Action), reason)
 }

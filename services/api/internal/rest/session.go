@@ -28,7 +28,7 @@ type AuthConfig struct {
 	Lifetimes auth.Lifetimes
 	Logger    *slog.Logger
 	Now       func() time.Time
-	Refusals  *Refusals
+	Refusals  *store.Refusals
 	// AllowFrom lists the networks from which sessions may be opened and used; empty allows all.
 	AllowFrom []netip.Prefix
 	// PinUserAgent ends sessions whose cookie shows up in another browser.
