@@ -100,7 +100,7 @@ function summary(agents: Agent[]): string {
   const online = agents.filter((agent) => agent.state === "online").length;
   const offline = agents.filter((agent) => agent.state === "offline").length;
   if (agents.length === 0) return "Nothing is watched yet";
-  if (online === agents.length) return `All ${online === 1 ? "eyes are" : `${online} are`} open`;
+  if (online === agents.length) return online === 1 ? "Online" : `All ${online} online`;
   return `${online} of ${agents.length} online${offline > 0 ? `, ${offline} went offline` : ""}`;
 }
 

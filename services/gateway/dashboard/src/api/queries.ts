@@ -24,7 +24,8 @@ export function createQueryClient(onUnauthenticated: () => void): QueryClient {
         staleTime: 5_000,
         // An answer in the 4xx range won't change by asking again; the network may.
         retry: (count, error) =>
-          error instanceof ApiError && !error.offline && error.status < 500 ? false : count < 2,
+          error instanceof ApiError && !error.offline && error.status < 500 ? false : count < 1,
+        retryDelay: 700,
         // Pages stay readable offline; TanStack's own pause on navigator.onLine would hide the brain's state.
         networkMode: "always",
       },

@@ -98,7 +98,7 @@ export function CommandsPage() {
                 {command.id === id ? "Less" : "More"}
               </Button>,
             ],
-            detail: (
+            detail: (command.error || command.id === id) && (
               <>
                 {command.error && <p className="text-bad">{command.error}</p>}
                 {command.id === id && <Detail command={command} />}
