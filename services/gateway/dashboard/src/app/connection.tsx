@@ -30,8 +30,7 @@ export function Connection() {
   const now = useNow();
   const look = looks[link];
   const last = lastContact();
-  const stale =
-    (link === "offline" || link === "reconnecting") && last !== null ? formatAge(now - last) : null;
+  const stale = link !== "live" && last !== null && now - last > 5000 ? formatAge(now - last) : null;
   return (
     <output
       title={look.say}

@@ -22,17 +22,24 @@ export function SilentWorkerHint({ slug }: { slug: string }) {
   if (!waiting || !recent.data || !agents.data || !silentCelery(recent.data.items, agents.data, now))
     return null;
   return (
-    <Notice tone="warn" title="Celery reports that tasks were received, but never that one started or ended">
-      <p>
-        If your workers do run them, start each worker with <code>-E</code>. A prefork worker tells about
-        starts, results and failures only through task events, and sends those only when asked to. Without it,
-        tasks stay on Waiting here.
-      </p>
-      <CodeBlock text="celery -A your_app worker -E" label="command" />
-      <p className="text-soft">
-        The same in the configuration: <code>worker_send_task_events = True</code>. If workers are really
-        stuck, this notice goes away by itself as soon as one task starts.
-      </p>
+    <Notice tone="warn" title="Celery tasks are received, but no start or end is ever reported">
+      <div data-testid="silent-worker" className="space-y-1.5">
+        <p>
+          If your workers do run them, start the worker with <code>-E</code>.
+        </p>
+        <details>
+          <summary className="text-accent">Why, and how</summary>
+          <div className="mt-1.5 space-y-2">
+            <CodeBlock text="celery -A your_app worker -E" label="command" />
+            <p>
+              A prefork worker tells about starts, results and failures only through Celery's task events, and
+              sends those only when asked to. Without them a task stays on Waiting here, whatever became of
+              it. The same in the configuration: <code>worker_send_task_events = True</code>.
+            </p>
+            <p>If the workers are really stuck, this notice goes away as soon as one task starts.</p>
+          </div>
+        </details>
+      </div>
     </Notice>
   );
 }
