@@ -50,13 +50,3 @@ func cpu(b *testing.B, pid int) time.Duration {
 	const ticks = 100 // USER_HZ of Linux
 	return time.Duration(user+system) * time.Second / ticks
 }
-
-// resetPeak starts the high-water mark of a brain's memory anew once the password hashes of the set-up,
-// which take 64 MiB each by design, have been given back.
-func resetPeak(b *testing.B, brain *harness.Brain) {
-	b.Helper()
-	settledRSS(b, brain)
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", brain.PID()), []byte("5"), 0o600); err != nil {
-		b.Fatal(err)
-	}
-}
