@@ -96,6 +96,7 @@ func TestDashboard(t *testing.T) {
 		"Z4J_E2E_SETUP_URL=" + link, "Z4J_E2E_EMAIL=" + harness.AdminEmail,
 		"Z4J_E2E_PASSWORD=" + harness.AdminPassword, "Z4J_E2E_PROJECT=" + harness.Project,
 		"Z4J_E2E_WORKER=" + harness.CeleryCommand(t, "browser@shop", redis, "-E", "-c", "2"),
+		"Z4J_E2E_SILENT=" + harness.CeleryCommand(t, "browser@shop", redis, "-c", "2"),
 		"Z4J_E2E_PRODUCER=" + harness.ProducerCommand(t, "celery", redis),
 		"Z4J_E2E_ARTIFACTS=" + artifacts, "Z4J_E2E_CHROMIUM=" + harness.Chromium(t),
 	}, "run", "--silent", "e2e")

@@ -49,17 +49,17 @@ export class Producer {
   }
 }
 
-/** stopAll ends what this run has started, children included. */
-export async function stopAll() {
-  const all = [...running];
-  for (const child of all) {
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch {
-      // It has just ended by itself.
-    }
+/** stop ends a program and its children, and waits until it has ended. */
+export async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // It has just ended by itself.
   }
-  await Promise.all(
-    all.map((child) => (child.exitCode === null && child.signalCode === null ? once(child, "exit") : null)),
-  );
+  await ended;
 }
+
+/** stopAll ends everything that this run has started. */
+export const stopAll = () => Promise.all([...running].map(stop));

@@ -8,10 +8,11 @@
 //   Z4J_E2E_EMAIL, Z4J_E2E_PASSWORD  of the administrator to create
 //   Z4J_E2E_PROJECT    the project that setup creates
 //   Z4J_E2E_WORKER     shell command that starts a Celery worker with an agent; gets the wizard's variables
+//   Z4J_E2E_SILENT     the same worker, started without -E
 //   Z4J_E2E_PRODUCER   shell command that reads {"op":"send","task":...,"args":[...]} lines and answers {"ids":[...]}
 //   Z4J_E2E_ARTIFACTS  folder for screenshots (default: artifacts)
 //   Z4J_E2E_CHROMIUM   the browser (default: /usr/bin/chromium)
-import { Producer, startWorker, stopAll } from "./processes.mjs";
+import { Producer, startWorker, stop, stopAll } from "./processes.mjs";
 import { Session } from "./session.mjs";
 
 function need(name) {
@@ -25,6 +26,7 @@ const email = need("Z4J_E2E_EMAIL");
 const password = need("Z4J_E2E_PASSWORD");
 const project = need("Z4J_E2E_PROJECT");
 const workerCommand = need("Z4J_E2E_WORKER");
+const silentCommand = need("Z4J_E2E_SILENT");
 const producerCommand = need("Z4J_E2E_PRODUCER");
 
 const s = await Session.open({
@@ -75,18 +77,53 @@ try {
     await s.check("tasks-empty");
   });
 
+  let env = "";
+  let silentWorker;
   await s.step("the wizard mints an agent and sees it arrive", async () => {
     await page.getByRole("link", { name: "Create an agent" }).click();
     await page.getByLabel("Name", { exact: true }).fill("browser-test");
     await page.getByRole("button", { name: "Create the agent" }).click();
-    const env = await page.getByLabel("environment variables", { exact: true }).textContent();
+    env = (await page.getByLabel("environment variables", { exact: true }).textContent()) ?? "";
     await s.check("agent-secrets");
-    startWorker(workerCommand, env ?? "");
+    silentWorker = startWorker(silentCommand, env);
     await page.getByText("Connected").first().waitFor({ timeout: 90_000 });
     await producer.send("shop.add", [2, 3]);
     await page.getByText("First task seen").waitFor({ timeout: 30_000 });
     await s.check("agent-arrived");
     await page.getByRole("link", { name: "Go to the tasks" }).click();
+    await page.waitForURL(`**${list}`);
+    await page.locator("[data-row]").first().waitFor();
+  });
+
+  await s.step("a worker without -E is recognised, and the page says how to mend it", async () => {
+    // Its task has ended long ago, but nobody said so.
+    await page.getByTestId("silent-worker").waitFor({ timeout: 60_000 });
+    await page.getByText("Why, and how").click();
+    await page.getByText("worker_send_task_events").waitFor();
+    await s.check("silent-worker");
+    await stop(silentWorker);
+    startWorker(workerCommand, env);
+    await producer.send("shop.add", [5, 6]);
+    await page.getByTestId("silent-worker").waitFor({ state: "detached", timeout: 60_000 });
+  });
+
+  await s.step("agents of another version are named", async () => {
+    const agents = "**/api/v1/projects/*/agents";
+    for (const [status, says] of [
+      ["outdated", "Agent older than the brain"],
+      ["newer_than_known", "Agent newer than the brain"],
+    ]) {
+      await page.route(agents, async (route) => {
+        const response = await route.fetch();
+        const rows = await response.json();
+        await route.fulfill({ response, json: rows.map((row) => ({ ...row, version_status: status })) });
+      });
+      await page.reload();
+      await page.getByTestId("version-skew").getByText(says).waitFor();
+      await s.check(`version-${status}`);
+      await page.unroute(agents);
+    }
+    await page.reload();
   });
 
   await s.step("a task appears live, without a reload", async () => {

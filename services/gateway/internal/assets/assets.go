@@ -165,8 +165,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	index.serve(w, r, "no-cache")
 }
 
-// looksLikeFile spares a browser that asks for a missing script from getting a page instead.
+// looksLikeFile spares a browser that asks for a missing script from getting a page instead. Below
+// /projects/ lie pages only; the id of a task may well end like the name of a file.
 func looksLikeFile(name string) bool {
+	if strings.HasPrefix(name, "/projects/") {
+		return false
+	}
 	switch path.Ext(name) {
 	case ".js", ".mjs", ".css", ".map", ".svg", ".png", ".ico", ".json", ".txt", ".woff2", ".webmanifest", ".xml", ".php":
 		return true

@@ -55,7 +55,7 @@ func TestVariantsByAcceptEncoding(t *testing.T) {
 
 func TestPathsFallBackToIndex(t *testing.T) {
 	h := built(t)
-	for _, path := range []string{"/", "/setup", "/projects/shop/tasks", "/index.html", "/a.b/c"} {
+	for _, path := range []string{"/", "/setup", "/projects/shop/tasks", "/index.html", "/a.b/c", "/projects/shop/tasks/rq/report.json"} {
 		rec := get(h, path)
 		if rec.Code != 200 || !strings.Contains(rec.Body.String(), "plain index") || rec.Header().Get("Cache-Control") != "no-cache" {
 			t.Errorf("%s: %d %v", path, rec.Code, rec.Header())

@@ -7,6 +7,7 @@ const base = Date.parse("2026-05-01T10:00:00Z");
 let serial = 0;
 const event = (kind: string, seconds: number, payload: TaskEvent["payload"] = {}): TaskEvent => ({
   id: String(serial++).padStart(4, "0"),
+  project_id: "p",
   agent_id: "a",
   engine: "celery",
   task_id: "t",

@@ -1,0 +1,741 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Generated from docs/openapi.json by `npm run generate`. Do not edit.
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+export interface AdminSettingsResponse {
+  settings: SettingItem[];
+  z4j_home: string;
+}
+
+export interface AgentHealthSnapshot {
+  captured_at: string;
+  id: number;
+  telemetry_loss: TelemetryLossPayload | null;
+  worker_id: string | null;
+}
+
+export interface AgentPublic {
+  agent_version: string | null;
+  capabilities: { [key: string]: Json };
+  created_at: string;
+  engine_adapters: string[];
+  framework_adapter: string;
+  host_name: string | null;
+  id: string;
+  is_outdated: boolean;
+  last_connect_at: string | null;
+  last_seen_at: string | null;
+  name: string;
+  project_id: string;
+  protocol_version: string;
+  scheduler_adapters: string[];
+  state: string;
+  version_status: string | null;
+}
+
+export interface AgentWorkerPublic {
+  agent_id: string;
+  created_at: string;
+  framework: string | null;
+  id: string;
+  last_connect_at: string | null;
+  last_seen_at: string | null;
+  pid: number | null;
+  project_id: string;
+  role: string | null;
+  started_at: string | null;
+  state: string;
+  updated_at: string;
+  worker_id: string | null;
+}
+
+export interface Aggregate {
+  agents_online: number;
+  agents_total: number;
+  failure_rate_24h: number;
+  failures_24h: number;
+  stuck_commands: number;
+  tasks_24h: number;
+  workers_online: number;
+  workers_total: number;
+}
+
+export interface AttentionItem {
+  count: number | null;
+  kind: string;
+  message: string;
+  project_id: string;
+  project_name: string;
+  project_slug: string;
+  severity: string;
+}
+
+export interface BulkDeleteRequest {
+  filter_name?: string | null;
+  filter_priority?: string[];
+  filter_queue?: string | null;
+  filter_search?: string | null;
+  filter_since?: string | null;
+  filter_state?: "pending" | "received" | "started" | "success" | "failure" | "retry" | "revoked" | "rejected" | "unknown" | null;
+  filter_until?: string | null;
+  filter_worker?: string | null;
+  task_ids?: string[];
+}
+
+export interface BulkDeleteResponse {
+  deleted_count: number;
+}
+
+export interface BulkRetryRequest {
+  agent_id: string;
+  filter?: { [key: string]: Json };
+  idempotency_key?: string | null;
+  max?: number;
+}
+
+export interface ChangePasswordRequest {
+  current_password: string;
+  new_password: string;
+}
+
+export interface CommandListResponse {
+  items: CommandPublic[];
+  next_cursor: string | null;
+}
+
+export interface CommandPublic {
+  action: string;
+  agent_id: string | null;
+  completed_at: string | null;
+  dispatched_at: string | null;
+  error: string | null;
+  id: string;
+  issued_at: string;
+  issued_by: string | null;
+  payload: Json;
+  project_id: string;
+  result: Json;
+  status: "pending" | "dispatched" | "completed" | "failed" | "timeout" | "cancelled";
+  target_id: string | null;
+  target_type: string;
+  timeout_at: string;
+}
+
+export interface CompleteRequest {
+  display_name?: string | null;
+  email: string;
+  password: string;
+  token: string;
+}
+
+export interface CompleteResponse {
+  project_id: string;
+  user: UserPublic;
+}
+
+export interface ConsumerRequest {
+  agent_id: string;
+  engine?: string | null;
+  idempotency_key?: string | null;
+  queue: string;
+  worker_name: string;
+}
+
+export interface CreateAgentRequest {
+  name: string;
+}
+
+export interface CreateAgentResponse {
+  agent: AgentPublic;
+  hmac_secret: string;
+  token: string;
+}
+
+export interface CreateProjectRequest {
+  allowed_schedulers?: string[] | null;
+  default_scheduler_owner?: string;
+  description?: string | null;
+  environment?: string;
+  name: string;
+  slug: string;
+  timezone?: string;
+}
+
+export interface CreateUserRequest {
+  display_name?: string | null;
+  email: string;
+  first_name?: string | null;
+  is_admin?: boolean;
+  last_name?: string | null;
+  password: string;
+  timezone?: string;
+}
+
+export interface DeadLetterEntry {
+  attempts: number | null;
+  error_excerpt: string;
+  failed_at: string | null;
+  queue: string;
+  task_id: string;
+  task_name: string;
+}
+
+export interface DeadLetterPage {
+  engine: string;
+  entries: DeadLetterEntry[];
+  next_cursor: string | null;
+  total: number | null;
+}
+
+export interface DeepCheckResult {
+  activated?: boolean | null;
+  detail?: string;
+  expected?: string;
+  latency_ms?: number | null;
+  revision?: string;
+  scope?: string;
+  status: "ok" | "degraded" | "failed";
+}
+
+export interface DeepHealthCoverage {
+  detail: string;
+  startup_equivalent: boolean;
+}
+
+export interface DeepHealthResponse {
+  checks: { [key: string]: DeepCheckResult };
+  coverage: DeepHealthCoverage;
+  status: "ok" | "degraded" | "failed";
+}
+
+export interface Envelope {
+  detail: Json;
+  details: { [key: string]: Json };
+  error: string;
+  message: string;
+  request_id: string;
+}
+
+export interface EventListResponse {
+  items: EventPublic[];
+  next_cursor: string | null;
+}
+
+export interface EventPublic {
+  agent_id: string;
+  engine: string;
+  id: string;
+  kind: string;
+  occurred_at: string;
+  payload: Json;
+  project_id: string;
+  task_id: string;
+}
+
+export interface GrantMembershipRequest {
+  role: "viewer" | "auditor" | "operator" | "admin";
+  user_id: string;
+}
+
+export interface HealthResponse {
+  status: string;
+}
+
+export interface HomeSummaryPublic {
+  aggregate: Aggregate;
+  attention: AttentionItem[];
+  projects: ProjectCard[];
+  user: UserMini;
+}
+
+export interface IssueListResponse {
+  items: IssuePublic[];
+  next_cursor: string | null;
+}
+
+export interface IssuePublic {
+  engine_count: number;
+  engines: string[];
+  fingerprint: string;
+  first_seen: string | null;
+  last_seen: string | null;
+  occurrences: number;
+  open_count: number;
+  recovered_count: number;
+  sample_exception: string | null;
+  sample_task_name: string | null;
+  status: "ongoing" | "recovered";
+}
+
+export interface LintFindingPublic {
+  detail: string;
+  remedy: string;
+  rule_id: string;
+  setting: string;
+  severity: string;
+  title: string;
+}
+
+export interface LoginRequest {
+  email: string;
+  password: string;
+  remember_me?: boolean;
+}
+
+export interface LoginResponse {
+  mfa_enrollment_deadline: string | null;
+  mfa_enrollment_required: boolean;
+  mfa_required: boolean;
+  user: UserPublic;
+}
+
+export interface MembershipPublic {
+  created_at: string;
+  id: string;
+  project_id: string;
+  role: string;
+  user_display_name: string | null;
+  user_email: string;
+  user_id: string;
+}
+
+export interface PasswordPolicyPublic {
+  character_class_names: string[];
+  min_length: number;
+  required_character_classes: number;
+}
+
+export interface PasswordResetRequest {
+  new_password: string;
+}
+
+export interface PoolResizeRequest {
+  agent_id: string;
+  delta: number;
+  engine?: string | null;
+  idempotency_key?: string | null;
+  worker_name: string;
+}
+
+export interface ProjectCard {
+  agents_online: number;
+  agents_total: number;
+  environment: string;
+  failure_rate_24h: number;
+  failures_24h: number;
+  health: string;
+  id: string;
+  last_activity_at: string | null;
+  name: string;
+  role: string | null;
+  slug: string;
+  stuck_commands: number;
+  tasks_24h: number;
+  workers_online: number;
+  workers_total: number;
+}
+
+export interface ProjectLintPublic {
+  findings_by_severity: { [key: string]: number };
+  workers: WorkerLintPublic[];
+  workers_evaluated: number;
+  workers_not_evaluated: number;
+}
+
+export interface ProjectPublic {
+  allowed_schedulers: string[] | null;
+  created_at: string;
+  default_scheduler_owner: string;
+  description: string | null;
+  environment: string;
+  id: string;
+  is_active: boolean;
+  name: string;
+  slug: string;
+  timezone: string;
+  updated_at: string;
+}
+
+export interface PurgeQueueRequest {
+  agent_id: string;
+  confirm_token?: string | null;
+  force?: boolean;
+  idempotency_key?: string | null;
+  observed_depth?: number | null;
+  queue: string;
+}
+
+export interface QueueHealth {
+  broker_type: string | null;
+  engine: string;
+  last_seen_at: string | null;
+  name: string;
+  pending_count: number;
+}
+
+export interface QueuePublic {
+  broker_type: string | null;
+  broker_url_hint: string | null;
+  created_at: string;
+  engine: string;
+  id: string;
+  last_seen_at: string | null;
+  name: string;
+  project_id: string;
+}
+
+export interface RateLimitRequest {
+  agent_id: string;
+  idempotency_key?: string | null;
+  rate: string;
+  task_name: string;
+  worker_name?: string | null;
+}
+
+export interface ReadyResponse {
+  reason?: "starting" | "database";
+  status: "ready" | "unready";
+}
+
+export interface RecentFailurePublic {
+  engine: string;
+  exception: string | null;
+  id: string;
+  occurred_at: string;
+  priority: string;
+  project_id: string;
+  project_name: string;
+  project_slug: string;
+  task_id: string;
+  task_name: string | null;
+  worker: string | null;
+}
+
+export interface RecentFailuresPublic {
+  items: RecentFailurePublic[];
+  next_cursor: string | null;
+}
+
+export interface RestartWorkerRequest {
+  agent_id: string;
+  engine?: string | null;
+  idempotency_key?: string | null;
+  worker_name: string;
+}
+
+export interface RetryTaskRequest {
+  agent_id: string;
+  engine: string;
+  eta_seconds?: number | null;
+  idempotency_key?: string | null;
+  override_args?: Json[];
+  override_kwargs?: { [key: string]: Json };
+  task_id: string;
+}
+
+export interface SessionPublic {
+  id: string;
+  ip_at_issue: string;
+  is_current: boolean;
+  issued_at: string;
+  last_seen_at: string;
+  user_agent_at_issue: string | null;
+}
+
+export interface SessionRevokedResponse {
+  revoked: boolean;
+}
+
+export interface SettingItem {
+  description: string;
+  is_secret: boolean;
+  name: string;
+  source: string;
+  value: string;
+}
+
+export interface StatsResponse {
+  agents_offline: number;
+  agents_online: number;
+  commands_completed_24h: number;
+  commands_failed_24h: number;
+  commands_pending: number;
+  commands_timeout_24h: number;
+  failure_rate_24h: number;
+  queue_depths: QueueHealth[];
+  system_health: SystemHealth;
+  tasks_by_state: TaskStateCounts;
+  tasks_failed_24h: number;
+  tasks_succeeded_24h: number;
+  tasks_total: number;
+  window_hours: number;
+  workers_offline: number;
+  workers_online: number;
+}
+
+export interface StatusResponse {
+  first_boot: boolean;
+}
+
+export interface SystemHealth {
+  agents_all_online: boolean;
+  brain_db_ok: boolean;
+  failure_rate_ok: boolean;
+  queue_depth_ok: boolean;
+  status: string;
+}
+
+export interface SystemHealthResponse {
+  architecture: string;
+  database_size_mb: number;
+  database_type: string;
+  database_version: string;
+  go_version: string;
+  os: string;
+  packages: { [key: string]: string };
+  pid: number;
+  z4j_version: string;
+}
+
+export interface TaskListResponse {
+  items: TaskPublic[];
+  next_cursor: string | null;
+  total_count: number | null;
+}
+
+export interface TaskPublic {
+  args: Json;
+  created_at: string;
+  engine: string;
+  eta: string | null;
+  exception: string | null;
+  finished_at: string | null;
+  id: string;
+  kwargs: Json;
+  name: string;
+  parent_task_id: string | null;
+  priority: string;
+  project_id: string;
+  queue: string | null;
+  received_at: string | null;
+  result: Json;
+  retry_count: number;
+  root_task_id: string | null;
+  runtime_ms: number | null;
+  started_at: string | null;
+  state: string;
+  tags: string[];
+  task_id: string;
+  traceback: string | null;
+  updated_at: string;
+  worker_name: string | null;
+}
+
+export interface TaskRequest {
+  agent_id: string;
+  engine: string;
+  idempotency_key?: string | null;
+  task_id: string;
+}
+
+export interface TaskStateCounts {
+  failure: number;
+  pending: number;
+  received: number;
+  rejected: number;
+  retry: number;
+  revoked: number;
+  started: number;
+  success: number;
+  unknown: number;
+}
+
+export interface TaskTreeNode {
+  finished_at: string | null;
+  name: string;
+  parent_task_id: string | null;
+  received_at: string | null;
+  root_task_id: string | null;
+  started_at: string | null;
+  state: string;
+  task_id: string;
+}
+
+export interface TaskTreeResponse {
+  node_count: number;
+  nodes: TaskTreeNode[];
+  root_task_id: string;
+  truncated: boolean;
+}
+
+export interface TelemetryLossPayload {
+  adapter_events: { [key: string]: number };
+  buffer_id: string;
+  capacity_evicted_frames: number;
+  command_results: number;
+  content_rejected_frames: number;
+  event_records: number;
+  other_frames: number;
+  runtime_id: string;
+  unclassified_frames: number;
+}
+
+export interface TrendBucket {
+  avg_runtime_ms: number | null;
+  failure: number;
+  retry: number;
+  revoked: number;
+  success: number;
+  t: string;
+  total: number;
+}
+
+export interface TrendsResponse {
+  bucket: string;
+  series: TrendBucket[];
+  window: string;
+}
+
+export interface UpdateMembershipRequest {
+  role: "viewer" | "auditor" | "operator" | "admin";
+}
+
+export interface UpdateProfileRequest {
+  display_name?: string | null;
+  first_name?: string | null;
+  last_name?: string | null;
+  timezone?: string | null;
+}
+
+export interface UpdateProjectRequest {
+  allowed_schedulers?: string[] | null;
+  default_scheduler_owner?: string | null;
+  description?: string | null;
+  environment?: string | null;
+  name?: string | null;
+  slug?: string | null;
+  timezone?: string | null;
+}
+
+export interface UpdateUserRequest {
+  display_name?: string | null;
+  first_name?: string | null;
+  is_active?: boolean | null;
+  is_admin?: boolean | null;
+  last_name?: string | null;
+  timezone?: string | null;
+}
+
+export interface UserAdminPublic {
+  created_at: string;
+  display_name: string | null;
+  email: string;
+  first_name: string | null;
+  id: string;
+  is_active: boolean;
+  is_admin: boolean;
+  last_login_at: string | null;
+  last_name: string | null;
+  timezone: string;
+  updated_at: string;
+}
+
+export interface UserMePublic {
+  created_at: string;
+  display_name: string | null;
+  email: string;
+  first_name: string | null;
+  id: string;
+  is_admin: boolean;
+  last_name: string | null;
+  memberships: UserMembershipSummary[];
+  timezone: string;
+}
+
+export interface UserMembershipSummary {
+  project_id: string;
+  project_slug: string;
+  role: string;
+}
+
+export interface UserMini {
+  display_name: string | null;
+  email: string;
+  id: string;
+  is_admin: boolean;
+}
+
+export interface UserPublic {
+  created_at: string;
+  display_name: string | null;
+  email: string;
+  first_name: string | null;
+  id: string;
+  is_admin: boolean;
+  last_name: string | null;
+  timezone: string;
+}
+
+export interface VersionsSnapshotPublic {
+  canonical_url: string;
+  check_for_updates_url: string;
+  fetched_at: string | null;
+  fetched_from: string | null;
+  generated_at: string;
+  generated_by: string;
+  packages: { [key: string]: string };
+  schema_version: number;
+  source: string;
+}
+
+export interface WorkerDetailPublic {
+  active_tasks: number;
+  agent_id: string | null;
+  concurrency: number | null;
+  created_at: string;
+  engine: string;
+  failed: number;
+  hostname: string | null;
+  id: string;
+  last_heartbeat: string | null;
+  load_average: number[] | null;
+  metadata: Json;
+  name: string;
+  pid: number | null;
+  processed: number;
+  project_id: string;
+  queues: string[];
+  retried: number;
+  state: string;
+  succeeded: number;
+}
+
+export interface WorkerLintPublic {
+  engine: string;
+  evaluated: boolean;
+  findings: LintFindingPublic[];
+  hostname: string | null;
+  worker_id: string;
+  worker_name: string;
+}
+
+export interface WorkerPublic {
+  active_tasks: number;
+  concurrency: number | null;
+  created_at: string;
+  engine: string;
+  failed: number;
+  hostname: string | null;
+  id: string;
+  last_heartbeat: string | null;
+  load_average: number[] | null;
+  name: string;
+  pid: number | null;
+  processed: number;
+  project_id: string;
+  queues: string[];
+  retried: number;
+  state: string;
+  succeeded: number;
+}
