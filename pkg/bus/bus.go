@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -110,6 +111,9 @@ type Config struct {
 	// Namespace keeps installations that share a Redis apart; empty takes "z4j". Use the installation's id when
 	// the Redis is shared.
 	Namespace string
+	// DropPercent of the hints are lost on purpose, at random: for tests that nothing depends on a hint. 0 is right
+	// for everybody else.
+	DropPercent int
 	// Logger tells of lost and regained connections; nil discards.
 	Logger *slog.Logger
 	// Registerer gets the metrics; nil registers none.
@@ -118,8 +122,18 @@ type Config struct {
 
 // Open opens the bus the configuration names.
 func Open(cfg Config) (Bus, error) {
+	var b Bus
 	if cfg.URL == "" {
-		return NewMemory(cfg.Registerer), nil
+		b = NewMemory(cfg.Registerer)
+	} else {
+		r, err := NewRedis(cfg)
+		if err != nil {
+			return nil, err
+		}
+		b = r
 	}
-	return NewRedis(cfg)
+	if cfg.DropPercent > 0 {
+		b = NewLossy(b, float64(cfg.DropPercent)/100, rand.Uint64()) //nolint:gosec // no secret is drawn here
+	}
+	return b, nil
 }

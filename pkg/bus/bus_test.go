@@ -260,6 +260,11 @@ func TestRedisURL(t *testing.T) {
 		t.Errorf("no URL: %T, %v", b, err)
 	}
 	_ = b.Close()
+	b, err = bus.Open(bus.Config{DropPercent: 20})
+	if _, ok := b.(*bus.Lossy); !ok || err != nil {
+		t.Errorf("with losses: %T, %v", b, err)
+	}
+	_ = b.Close()
 }
 
 func TestMetrics(t *testing.T) {

@@ -57,6 +57,7 @@ type Database struct {
 	RequireSSL  Bool   `env:"Z4J_REQUIRE_DB_SSL" envDefault:"true" doc:"In production the PostgreSQL URL must carry sslmode=require, verify-ca or verify-full."`
 	AutoMigrate Bool   `env:"Z4J_AUTO_MIGRATE" envDefault:"true" doc:"Let serve bring the schema up to date at start."`
 	RedisURL    Secret `env:"Z4J_REDIS_URL" doc:"Redis for fan-out between replicas. Unset: in-process channels."`
+	BusDrop     int    `env:"Z4J_BUS_DROP_PERCENT" envDefault:"0" min:"0" max:"100" doc:"Hints to lose on purpose, to test that nothing depends on them. Leave it at 0."`
 }
 
 // Keys are the secrets of the installation. On SQLite missing ones are minted into secret.env.

@@ -47,7 +47,7 @@ func wire(cfg *config.Config) (wiring, error) {
 		return wiring{}, fmt.Errorf("Z4J_DASHBOARD_IP_ALLOWLIST: %w", err)
 	}
 	return wiring{
-		Store: storeOptions(cfg), Bus: bus.Config{URL: cfg.Database.RedisURL.Reveal()}, Audit: auditConfig(cfg), Ingest: ingestConfig, API: apiConfig,
+		Store: storeOptions(cfg), Bus: bus.Config{URL: cfg.Database.RedisURL.Reveal(), DropPercent: cfg.Database.BusDrop}, Audit: auditConfig(cfg), Ingest: ingestConfig, API: apiConfig,
 		Gateway: gateway.Config{
 			Dev: cfg.Dev(), PublicURL: cfg.Server.PublicURL, TrustedProxies: proxies, CORSOrigins: cfg.Server.CORSOrigins,
 			CORSCredentials: bool(cfg.Server.CORSCredentials), HSTSMaxAge: cfg.HSTSMaxAge(), HSTSSubdomains: bool(cfg.Server.HSTSSubdomains),
