@@ -232,6 +232,21 @@ try {
     }
   });
 
+  await s.step("purging a queue asks for its name and tells the outcome", async () => {
+    await page.goto(`${s.base}/projects/${project}/queues`);
+    await page.getByRole("button", { name: "Purge default" }).click();
+    const dialog = page.getByRole("dialog");
+    const purge = dialog.getByRole("button", { name: /^Remove/ });
+    s.expect(
+      (await purge.getAttribute("aria-disabled")) === "true",
+      "a queue can be purged without typing its name",
+    );
+    await s.check("purge");
+    await dialog.getByLabel("Type default to confirm").fill("default");
+    await purge.click();
+    await page.locator('[data-testid=command-outcome][data-status="completed"]').waitFor({ timeout: 30_000 });
+  });
+
   await s.step("account and an unknown address", async () => {
     await page.goto(`${s.base}/account`);
     await page.getByText("This session").waitFor();

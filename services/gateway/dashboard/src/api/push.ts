@@ -46,6 +46,7 @@ export class PushSocket {
       if (reachable !== this.reachable) {
         this.reachable = reachable;
         this.publishLink();
+        if (reachable) this.wake();
       }
     });
     window.addEventListener("online", this.wake);

@@ -167,14 +167,16 @@ function Purge({
 }) {
   const client = useQueryClient();
   const agent = can.agents[0];
+  // Celery on Redis reports no depth, which reads as 0; then there is nothing to compare with.
+  const known = depth !== null && depth > 0;
+  const [anyway, setAnyway] = useState(false);
   const purge = useMutation({
-    // The depth goes along: the agent refuses when the queue has changed since it was looked at. Where no depth is
-    // known there is nothing to compare with, and the typed name is the guard.
+    // The depth goes along: the agent refuses when the queue has changed since it was looked at.
     mutationFn: () =>
       api.post<Command>(path`/projects/${slug}/commands/purge-queue`, {
         agent_id: agent?.id,
         queue: queue.name,
-        ...(depth === null ? { force: true } : { observed_depth: depth }),
+        ...(known && !anyway ? { observed_depth: depth } : { force: true }),
       }),
     onSuccess: (command) => {
       void client.invalidateQueries({ queryKey: ["p", slug, "commands"] });
@@ -185,9 +187,9 @@ function Purge({
     <Confirm
       title={`Purge ${queue.name}?`}
       action={
-        depth === null
-          ? "Remove all waiting messages"
-          : `Remove ${depth} waiting ${depth === 1 ? "message" : "messages"}`
+        known && !anyway
+          ? `Remove ${depth} waiting ${depth === 1 ? "message" : "messages"}`
+          : "Remove all waiting messages"
       }
       danger
       typed={queue.name}
@@ -196,11 +198,25 @@ function Purge({
       onClose={onClose}
     >
       <p>
-        {depth === null
-          ? "Every message that waits in this queue is deleted at the broker; how many is not known."
-          : `About ${depth} ${depth === 1 ? "message" : "messages"} waiting in this queue are deleted at the broker. If the number has changed since, the agent refuses and nothing is deleted.`}{" "}
+        {known
+          ? `About ${depth} ${depth === 1 ? "message" : "messages"} waiting in this queue are deleted at the broker.`
+          : "Every message that waits in this queue is deleted at the broker; how many is not known."}{" "}
         Those tasks will never run, and this can't be undone. Tasks that already run are not touched.
       </p>
+      {known && (
+        <label className="flex items-start gap-2">
+          <input
+            type="checkbox"
+            checked={anyway}
+            onChange={(event) => setAnyway(event.target.checked)}
+            className="mt-1 accent-accent"
+          />
+          <span>
+            Also if the number has changed meanwhile or is above the agent's limit (1000 unless configured).
+            Otherwise the agent refuses and deletes nothing.
+          </span>
+        </label>
+      )}
       <p className="text-soft">
         Engine {queue.engine}, carried out by agent {agent?.name}.
       </p>

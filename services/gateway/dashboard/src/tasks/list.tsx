@@ -4,6 +4,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
 import { SkewBanner } from "../agents/skew";
+import { ApiError } from "../api/client";
 import { queries } from "../api/queries";
 import { formatCount, formatDuration } from "../api/time";
 import type { Task } from "../api/types";
@@ -132,7 +133,7 @@ export function TasksPage() {
       <div className="max-h-[45%] shrink-0 space-y-2 overflow-y-auto px-3 empty:hidden md:px-4 [&>*]:my-2">
         <SkewBanner slug={slug} linked />
         <SilentWorkerHint slug={slug} />
-        {error !== null && list !== null && (
+        {error !== null && list !== null && !(error instanceof ApiError && error.offline) && (
           <ErrorNote
             error={error}
             what="The list could not be refreshed; it shows the last known state"
