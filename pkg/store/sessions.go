@@ -118,9 +118,18 @@ func (tx *Tx) TakeSetupToken(ctx context.Context, hash string) error {
 // DefaultProject is the slug of the project that comes with the first admin.
 const DefaultProject = "default"
 
+// firstAdminLock is the advisory lock under which it is decided who is the first admin: two callers that both saw
+// an empty table must not both fill it.
+const firstAdminLock = 0x7A346ADF
+
 // CreateFirstAdmin adds the first instance admin, the project `default` and the admin's membership in it. It
 // returns domain.ErrConflict when an account exists already. The project is reused when it is there.
 func (tx *Tx) CreateFirstAdmin(ctx context.Context, n NewUser) (User, Project, error) {
+	if tx.s.eng.name() != "sqlite" {
+		if _, err := tx.db.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(firstAdminLock)); err != nil {
+			return User{}, Project{}, fmt.Errorf("create first admin: wait for others: %w", tx.s.err(err))
+		}
+	}
 	fresh, err := tx.FirstBoot(ctx)
 	if err != nil {
 		return User{}, Project{}, err
