@@ -76,8 +76,11 @@ func prompted(t *testing.T, h *home, lines []string, args ...string) (r result, 
 		_ = cmd.Wait()
 		close(ended)
 	}()
+	// Each prompt is waited for by its own text: a line typed before the second one appeared would meet the
+	// moment between the two, when the terminal echoes.
+	prompts := []string{"Password: ", "Again: "}
 	for i, line := range lines {
-		eventually(t, 20*time.Second, "the prompt appears", func() bool { return strings.Count(seen.String(), ": ") > i && !echoes(t, process) })
+		eventually(t, 20*time.Second, "the prompt appears", func() bool { return strings.Contains(seen.String(), prompts[i]) && !echoes(t, process) })
 		if _, err := user.WriteString(line); err != nil {
 			t.Fatal(err)
 		}
