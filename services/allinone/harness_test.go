@@ -260,6 +260,19 @@ func (b *brain) waitReady(t *testing.T) {
 		return res.StatusCode == http.StatusOK
 	})
 	b.started += time.Since(begin)
+	// What it printed before it answered comes here another way, and later on a busy machine. The log line that it
+	// is ready is the last of it; tests of the log level or the format do without.
+	seen := time.NewTimer(2 * time.Second)
+	defer seen.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(b.err.String(), "msg=ready") {
+		select {
+		case <-seen.C:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func (b *brain) result() result {
