@@ -123,7 +123,8 @@ func (l *lite) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DB
 	defer func() {
 		if !done {
 			_, rerr := l.write.Exec(free, "ROLLBACK")
-			if rerr != nil && err != nil {
+			// A COMMIT that failed for good (full disk) has rolled back already.
+			if rerr != nil && err != nil && !strings.Contains(rerr.Error(), "no transaction is active") {
 				err = errors.Join(err, fmt.Errorf("rollback: %w", rerr))
 			}
 		}
