@@ -125,12 +125,6 @@ const firstAdminLock = 0x7A346ADF
 // CreateFirstAdmin adds the first instance admin, the project `default` and the admin's membership in it. It
 // returns domain.ErrConflict when an account exists already. The project is reused when it is there.
 func (tx *Tx) CreateFirstAdmin(ctx context.Context, n NewUser) (User, Project, error) {
-	// Whoever writes this row first goes first; the others wait for the end of that transaction and then see
-	// its account. Without it two transactions on PostgreSQL would both find no account.
-	err := tx.s.q.SetMeta(ctx, tx.db, db.SetMetaParams{Key: "first_admin", Value: "taken"})
-	if err != nil {
-		return User{}, Project{}, tx.s.err(err)
-	}
 	if tx.s.eng.name() != "sqlite" {
 		if _, err := tx.db.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(firstAdminLock)); err != nil {
 			return User{}, Project{}, fmt.Errorf("create first admin: wait for others: %w", tx.s.err(err))
