@@ -213,6 +213,23 @@ func TestIngestTellsOfQueuesWorkersAndAgents(t *testing.T) {
 	})
 }
 
+// A heartbeat may be a little older than an event that names the worker: another agent's clock, or another
+// order of arrival. What it tells of the worker must not be lost for that.
+func TestReportOfWorkerWithNewerEvent(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ref := storetest.Agent(t, s)
+		now := time.Now()
+		ingest(t, s, item(ref, event(domain.KindStarted, "t1", now)))
+		ingest(t, s, &store.IngestItem{Agent: ref, WorkerID: "bare-1-1", At: now.Add(-time.Second), Heartbeat: &store.HeartbeatInput{
+			Workers: []store.WorkerReport{{Engine: "celery", Name: "w1@host", Queues: []string{"mail"}, Metadata: `{"stats":{"a":1}}`}},
+		}})
+		if got := storetest.Seen(t, s).Workers["celery/w1@host"]; got != `{"stats":{"a":1}}` {
+			t.Errorf("worker metadata %s", got)
+		}
+	})
+}
+
 func BenchmarkIngestSQLite(b *testing.B) {
 	for _, size := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("frames=%d", size), func(b *testing.B) {

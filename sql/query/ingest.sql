@@ -29,17 +29,19 @@ WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_
 SELECT metadata FROM workers WHERE project_id = @project_id AND engine = @engine AND name = @name;
 
 -- name: ReportWorker :exec
+-- What the report tells counts even when an event of the worker is newer: only the state and the time do not go back.
 INSERT INTO workers (uid, project_id, engine, name, hostname, pid, concurrency, queues, state, last_heartbeat,
     load_average, active_tasks, metadata, agent_id, created_at, updated_at)
 VALUES (@uid, @project_id, @engine, @name, @hostname, @pid, @concurrency, @queues, 'online', @at,
     @load_average, @active_tasks, @metadata, @agent_id, @now, @now)
 ON CONFLICT (project_id, engine, name) DO UPDATE
 SET hostname = coalesce(excluded.hostname, workers.hostname), pid = coalesce(excluded.pid, workers.pid),
-    concurrency = coalesce(excluded.concurrency, workers.concurrency), queues = excluded.queues, state = 'online',
-    last_heartbeat = excluded.last_heartbeat, load_average = coalesce(excluded.load_average, workers.load_average),
+    concurrency = coalesce(excluded.concurrency, workers.concurrency), queues = excluded.queues,
+    state = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.state ELSE 'online' END,
+    last_heartbeat = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.last_heartbeat ELSE excluded.last_heartbeat END,
+    load_average = coalesce(excluded.load_average, workers.load_average),
     active_tasks = excluded.active_tasks, metadata = excluded.metadata, agent_id = excluded.agent_id,
-    updated_at = excluded.updated_at
-WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat;
+    updated_at = excluded.updated_at;
 
 -- name: BumpWorkerTotals :exec
 UPDATE workers SET processed = processed + @processed, succeeded = succeeded + @succeeded,

@@ -216,11 +216,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'online', $9,
     $10, $11, $12, $13, $14, $14)
 ON CONFLICT (project_id, engine, name) DO UPDATE
 SET hostname = coalesce(excluded.hostname, workers.hostname), pid = coalesce(excluded.pid, workers.pid),
-    concurrency = coalesce(excluded.concurrency, workers.concurrency), queues = excluded.queues, state = 'online',
-    last_heartbeat = excluded.last_heartbeat, load_average = coalesce(excluded.load_average, workers.load_average),
+    concurrency = coalesce(excluded.concurrency, workers.concurrency), queues = excluded.queues,
+    state = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.state ELSE 'online' END,
+    last_heartbeat = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.last_heartbeat ELSE excluded.last_heartbeat END,
+    load_average = coalesce(excluded.load_average, workers.load_average),
     active_tasks = excluded.active_tasks, metadata = excluded.metadata, agent_id = excluded.agent_id,
     updated_at = excluded.updated_at
-WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat
 `
 
 type ReportWorkerParams struct {
@@ -240,6 +241,7 @@ type ReportWorkerParams struct {
 	Now         time.Time
 }
 
+// What the report tells counts even when an event of the worker is newer: only the state and the time do not go back.
 func (q *Queries) ReportWorker(ctx context.Context, db DBTX, arg ReportWorkerParams) error {
 	_, err := db.Exec(ctx, reportWorker,
 		arg.UID,
