@@ -194,29 +194,16 @@ func eventRollup(kind domain.EventKind) domain.RollupKind {
 	}
 }
 
-func (d *deltas) roll(k rollKey) *rollVal {
-	v := d.rolls[k]
-	if v == nil {
-		v = &rollVal{}
-		d.rolls[k] = v
-	}
-	return v
-}
+func (d *deltas) roll(k rollKey) *rollVal       { return entry(d.rolls, k) }
+func (d *deltas) issue(k issueKey) *issueVal    { return entry(d.issues, k) }
+func (d *deltas) worker(k workerKey) *workerVal { return entry(d.workers, k) }
 
-func (d *deltas) issue(k issueKey) *issueVal {
-	v := d.issues[k]
+// entry returns the value of k, added empty when it is not there.
+func entry[K comparable, V any](m map[K]*V, k K) *V {
+	v := m[k]
 	if v == nil {
-		v = &issueVal{}
-		d.issues[k] = v
-	}
-	return v
-}
-
-func (d *deltas) worker(k workerKey) *workerVal {
-	v := d.workers[k]
-	if v == nil {
-		v = &workerVal{}
-		d.workers[k] = v
+		v = new(V)
+		m[k] = v
 	}
 	return v
 }

@@ -194,17 +194,22 @@ func (o liteIngest) insertEvents(ctx context.Context, rows []eventRow) ([]bool, 
 	fresh := make([]bool, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		res, err := stmt.ExecContext(ctx, r.task, int64(r.kind), r.at.UnixMicro(), r.atUS, r.agent, key(r.worker), r.stripped, r.payload)
+		fresh[i], err = insertNew(ctx, stmt, r.task, int64(r.kind), r.at.UnixMicro(), r.atUS, r.agent, key(r.worker), r.stripped, r.payload)
 		if err != nil {
 			return nil, err
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return nil, err
-		}
-		fresh[i] = n > 0
 	}
 	return fresh, nil
+}
+
+// insertNew runs an insert that passes over conflicts and reports whether the row was new.
+func insertNew(ctx context.Context, stmt *sql.Stmt, args ...any) (bool, error) {
+	res, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
 }
 
 const liteInsertLoose = `INSERT INTO loose_events (uid, project_id, agent_id, engine_id, task_id, kind, occurred_at, payload)
@@ -218,15 +223,10 @@ func (o liteIngest) insertLoose(ctx context.Context, rows []looseRow) ([]bool, e
 	fresh := make([]bool, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		res, err := stmt.ExecContext(ctx, r.uid, r.project, r.agent, r.engine, r.task, r.kind, r.at.UnixMicro(), r.payload)
+		fresh[i], err = insertNew(ctx, stmt, r.uid, r.project, r.agent, r.engine, r.task, r.kind, r.at.UnixMicro(), r.payload)
 		if err != nil {
 			return nil, err
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return nil, err
-		}
-		fresh[i] = n > 0
 	}
 	return fresh, nil
 }
