@@ -108,7 +108,7 @@ const tasks = createRoute({
 const task = createRoute({
   getParentRoute: () => project,
   path: "/tasks/$engine/$taskId",
-  component: lazyRouteComponent(() => import("./tasks/detail"), "TaskPage"),
+  component: lazyRouteComponent(() => import("./task/detail"), "TaskPage"),
 });
 
 const queues = createRoute({

@@ -9,6 +9,7 @@ import { queries } from "../api/queries";
 import { formatCount, formatDuration } from "../api/time";
 import type { Task } from "../api/types";
 import { typing } from "../app/shortcuts";
+import { displayName, failureText, runtime, waitTime } from "../task/verdict";
 import { Age } from "../ui/clock";
 import { Button, Empty, ErrorNote, SkeletonRows } from "../ui/controls";
 import { StateShape, TaskBadge, taskLook } from "../ui/state";
@@ -20,7 +21,6 @@ import { SilentWorkerHint } from "./hint";
 import { freshLabel } from "./live";
 import { argsPreview } from "./preview";
 import { useLiveTasks } from "./uselive";
-import { displayName, failureText, runtime, waitTime } from "./verdict";
 
 const wide = "(min-width: 768px)";
 const wideQuery = typeof window === "undefined" ? null : window.matchMedia(wide);

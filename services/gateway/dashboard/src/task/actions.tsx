@@ -7,11 +7,11 @@ import { queries } from "../api/queries";
 import type { Agent, Command, Json, Task, TaskEvent } from "../api/types";
 import { typing } from "../app/shortcuts";
 import { CommandOutcome } from "../commands/outcome";
+import { argsPreview } from "../tasks/preview";
 import { Button, ErrorNote, Field, inputClass } from "../ui/controls";
 import { Confirm } from "../ui/dialog";
 import { RetryIcon, StopIcon } from "../ui/icons";
 import { parseJsonField } from "./overrides";
-import { argsPreview } from "./preview";
 import { displayName, isTerminal } from "./verdict";
 
 /** Engines whose agents can start the same call again from its id alone. */
