@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { expect, it } from "vitest";
+import { taskSearch } from "./links";
+
+const from = new Date("2026-01-01T00:00:00Z");
+const to = new Date("2026-01-01T01:00:00Z");
+
+it("leads to the rows behind a number: same filters, same window", () => {
+  expect(taskSearch({ state: "failure", name: "mail.send" }, { range: "1h", from, to })).toEqual({
+    range: "1h",
+    state: "failure",
+    name: "mail.send",
+  });
+  expect(taskSearch({ queue: undefined }, { range: null, from, to })).toEqual({
+    from: "2026-01-01T00:00:00.000Z",
+    to: "2026-01-01T01:00:00.000Z",
+  });
+});
