@@ -39,7 +39,7 @@ func (s *Store) InternForTest(ctx context.Context, texts ...string) (ids []int64
 	return ids, err
 }
 
-// PlansForTest makes a SQLite store record the plan of every query it reads with.
+// PlansForTest makes a store record the plan of every query it reads with.
 func (s *Store) PlansForTest() *Plans {
 	p := &Plans{}
 	s.eng = spyEngine{engine: s.eng, plans: p}
@@ -61,15 +61,20 @@ type spyEngine struct {
 	plans *Plans
 }
 
-func (e spyEngine) read() db.DBTX { return spyDB{DBTX: e.engine.read(), plans: e.plans} }
+func (e spyEngine) read() db.DBTX { return spyDB{e.engine.read(), e.plans, e.name() == "sqlite"} }
 
 type spyDB struct {
 	db.DBTX
-	plans *Plans
+	plans  *Plans
+	sqlite bool
 }
 
 func (d spyDB) explain(ctx context.Context, query string, args []any) {
-	rows, err := d.DBTX.Query(ctx, "EXPLAIN QUERY PLAN "+query, append([]any(nil), args...)...)
+	explain := "EXPLAIN "
+	if d.sqlite {
+		explain = "EXPLAIN QUERY PLAN "
+	}
+	rows, err := d.DBTX.Query(ctx, explain+query, append([]any(nil), args...)...)
 	if err != nil {
 		d.plans.lines = append(d.plans.lines, "error: "+err.Error())
 		return
@@ -78,7 +83,11 @@ func (d spyDB) explain(ctx context.Context, query string, args []any) {
 	for rows.Next() {
 		var id, parent, unused int64
 		var detail string
-		if rows.Scan(&id, &parent, &unused, &detail) == nil {
+		into := []any{&id, &parent, &unused, &detail}
+		if !d.sqlite {
+			into = into[3:]
+		}
+		if rows.Scan(into...) == nil {
 			d.plans.lines = append(d.plans.lines, detail)
 		}
 	}

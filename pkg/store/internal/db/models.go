@@ -290,6 +290,26 @@ type RollupDelta struct {
 	Payload []byte
 }
 
+type RollupSpan struct {
+	ProjectID int64
+	Res       int64
+	Dim       int64
+	At        time.Time
+	KeyID     int64
+	Kind      int64
+	N         int64
+	RuntimeN  int64
+	RuntimeMS int64
+	Sketch    []byte
+}
+
+type RollupStale struct {
+	ProjectID int64
+	Res       int64
+	At        time.Time
+	Changes   int64
+}
+
 type Session struct {
 	ID               uuid.UUID
 	UserID           uuid.UUID

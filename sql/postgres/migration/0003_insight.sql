@@ -1,0 +1,38 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
+-- +goose Up
+
+-- Tasks that were seen and have not started, by queue: states 1 pending and 2 received. Small whatever the history is.
+CREATE INDEX tasks_waiting ON tasks (project_id, queue_id, received_at) WHERE state IN (1, 2);
+
+-- Sums of rollups over wider buckets, so that a window of days reads few rows. They repeat what rollups say and are made
+-- anew from there. res is the width in minutes (10, 60, 1440), dim what key_id names: 0 nothing (the whole project),
+-- 1 a task name, 2 a queue.
+CREATE TABLE rollup_spans (
+    project_id bigint NOT NULL,
+    res        bigint NOT NULL,
+    dim        bigint NOT NULL,
+    at         timestamptz NOT NULL,
+    key_id     bigint NOT NULL,
+    kind       bigint NOT NULL,
+    n          bigint NOT NULL,
+    runtime_n  bigint NOT NULL,
+    runtime_ms bigint NOT NULL,
+    sketch     bytea,
+    PRIMARY KEY (project_id, res, dim, at, key_id, kind)
+);
+
+-- Buckets whose spans do not hold what rollups say: readers take rollups there. changes tells a bucket that changed
+-- again while its spans were being made.
+CREATE TABLE rollup_stale (
+    project_id bigint NOT NULL,
+    res        bigint NOT NULL,
+    at         timestamptz NOT NULL,
+    changes    bigint NOT NULL,
+    PRIMARY KEY (project_id, res, at)
+);
+INSERT INTO rollup_stale (project_id, res, at, changes)
+SELECT DISTINCT project_id, 10, date_bin('10 minutes', at, TIMESTAMPTZ '1970-01-01 00:00:00+00'), 1 FROM rollups;
+
+-- +goose Down
+DROP TABLE rollup_stale, rollup_spans;
+DROP INDEX tasks_waiting;
