@@ -141,7 +141,7 @@ type Retention struct {
 	EventDays      int     `env:"Z4J_EVENT_RETENTION_DAYS" envDefault:"30" min:"1" max:"3650" doc:"Days that events, and agents' reports about themselves, are kept."`
 	TaskDays       int     `env:"Z4J_TASK_RETENTION_DAYS" envDefault:"90" min:"0" max:"3650" doc:"Days after its last change that a task is kept, at least as long as its events; 0 keeps tasks for ever. Statistics outlive them."`
 	CommandDays    int     `env:"Z4J_COMMAND_RETENTION_DAYS" envDefault:"90" min:"0" max:"3650" doc:"Days that commands which have ended are kept; 0 keeps them for ever."`
-	RollupDays     int     `env:"Z4J_ROLLUP_RETENTION_DAYS" envDefault:"400" min:"7" max:"3650" doc:"Days that statistics are kept: by the minute for four days, by the hour for thirty, then by the day."`
+	RollupDays     int     `env:"Z4J_ROLLUP_RETENTION_DAYS" envDefault:"400" min:"7" max:"3650" doc:"Days that statistics and depths of queues are kept: by the minute for four days, by the hour for thirty (depths: to the end), then by the day."`
 	SessionDays    int     `env:"Z4J_SESSION_RETENTION_DAYS" envDefault:"7" min:"1" max:"3650" doc:"Days that browser sessions stay on record after their end."`
 	WorkerDays     int     `env:"Z4J_WORKER_RETENTION_DAYS" envDefault:"30" min:"0" max:"3650" doc:"Days after their last sign of life that workers and queues are listed; 0 keeps them for ever."`
 	StaleAgentDays int     `env:"Z4J_AGENT_STALE_PRUNE_DAYS" envDefault:"30" min:"0" max:"3650" doc:"Days after which an agent that was not seen again loses its access; 0 never."`

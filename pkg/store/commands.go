@@ -148,8 +148,8 @@ func (s *Store) CommandByID(ctx context.Context, id uuid.UUID) (Command, error) 
 // CommandPage says which commands ListCommands returns.
 type CommandPage struct {
 	ProjectID int64
-	// Status filters when not empty.
-	Status string
+	// Status, Action and TargetID filter when not empty.
+	Status, Action, TargetID string
 	// BeforeAt and BeforeID continue behind a row; a zero BeforeAt starts with the newest.
 	BeforeAt time.Time
 	BeforeID uuid.UUID
@@ -161,9 +161,18 @@ func (s *Store) ListCommands(ctx context.Context, p CommandPage) ([]Command, err
 	if p.BeforeAt.IsZero() {
 		p.BeforeAt, p.BeforeID = farFuture(), uuid.Max
 	}
-	cs, err := s.q.ListCommands(ctx, s.eng.read(), db.ListCommandsParams{
-		ProjectID: p.ProjectID, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Status: optional(p.Status), MaxRows: p.Limit,
-	})
+	var cs []Command
+	var err error
+	if p.TargetID != "" {
+		cs, err = s.q.ListCommandsOfTarget(ctx, s.eng.read(), db.ListCommandsOfTargetParams{
+			ProjectID: p.ProjectID, TargetID: &p.TargetID, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Status: optional(p.Status),
+			Action: optional(p.Action), MaxRows: p.Limit,
+		})
+	} else {
+		cs, err = s.q.ListCommands(ctx, s.eng.read(), db.ListCommandsParams{
+			ProjectID: p.ProjectID, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Status: optional(p.Status), Action: optional(p.Action), MaxRows: p.Limit,
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list commands: %w", s.err(err))
 	}

@@ -263,8 +263,10 @@ func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
 		if err != nil {
 			return err
 		}
+		stretch := tx.s.Now().Truncate(rateStretch)
+		before := stretch.Add(-rateStretch)
 		if err := q.BumpWorkerTotals(ctx, tx.db, db.BumpWorkerTotalsParams{
-			Processed: v.Processed, Succeeded: v.Succeeded, Failed: v.Failed, Retried: v.Retried,
+			RateAt: &stretch, RateBeforeAt: &before, Processed: v.Processed, Succeeded: v.Succeeded, Failed: v.Failed, Retried: v.Retried,
 			ProjectID: k.Project, Engine: engine, Name: name,
 		}); err != nil {
 			return fmt.Errorf("count worker totals: %w", err)

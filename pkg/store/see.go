@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ type seenCache struct {
 }
 
 type seenKey struct {
-	kind         byte // 'q' queue, 'd' depth, 'w' worker, 'r' worker report, 'a' agent, 'p' agent process
+	// 'q' queue, 'd' depth, 's' sample of a depth, 'w' worker, 'r' worker report, 'a' agent, 'e' an agent's events, 'p' agent process
+	kind         byte
 	id           int64
 	engine, name string
 }
@@ -47,6 +49,14 @@ func (c *seenCache) due(k seenKey, at time.Time, sum uint64) bool {
 	defer c.mu.Unlock()
 	v, ok := c.last[k]
 	return !ok || v.sum != sum || at.Sub(v.at) >= touchEvery
+}
+
+// same reports whether the row was last written with this very content.
+func (c *seenCache) same(k seenKey, sum uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.last[k]
+	return ok && v.sum == sum
 }
 
 func (c *seenCache) put(entries map[seenKey]seenVal) {
@@ -141,8 +151,12 @@ func (b *ingestBatch) seeAgent(ctx context.Context, it *IngestItem) error {
 		beat = uint64(b.now.UnixMicro()) //nolint:gosec // only compared
 	}
 	at := b.now
-	if b.mark(seenKey{kind: 'a', id: it.Agent.ID}, beat) {
-		n, err := b.s.q.TouchAgent(ctx, b.tx.db, db.TouchAgentParams{At: &at, Now: b.now, ID: it.Agent.ID})
+	var eventAt *time.Time
+	if len(it.Events) > 0 && b.mark(seenKey{kind: 'e', id: it.Agent.ID}, 0) {
+		eventAt = &at
+	}
+	if b.mark(seenKey{kind: 'a', id: it.Agent.ID}, beat) || eventAt != nil {
+		n, err := b.s.q.TouchAgent(ctx, b.tx.db, db.TouchAgentParams{At: &at, Now: b.now, ID: it.Agent.ID, EventAt: eventAt})
 		if err != nil {
 			return fmt.Errorf("touch agent: %w", err)
 		}
@@ -177,10 +191,32 @@ func (b *ingestBatch) seeHeartbeat(ctx context.Context, it *IngestItem) error {
 		}); err != nil {
 			return fmt.Errorf("set queue depth: %w", err)
 		}
+		if err := b.sampleDepth(ctx, project, &d, at); err != nil {
+			return fmt.Errorf("keep a sample of a queue's depth: %w", err)
+		}
 	}
 	for i := range it.Heartbeat.Workers {
 		if err := b.reportWorker(ctx, it, &it.Heartbeat.Workers[i], at); err != nil {
 			return fmt.Errorf("report worker: %w", err)
+		}
+	}
+	return nil
+}
+
+// sampleDepth keeps the depth for the charts, when it changed and at least once a minute.
+func (b *ingestBatch) sampleDepth(ctx context.Context, project int64, d *QueueDepth, at time.Time) error {
+	minute := at.Truncate(time.Minute)
+	k := seenKey{'s', project, d.Engine, d.Name}
+	sum := sumOf(minute.Format(time.RFC3339), strconv.FormatInt(d.Pending, 10))
+	if b.s.seen.same(k, sum) {
+		return nil
+	}
+	b.marks[k] = seenVal{b.now, sum}
+	for _, res := range []int64{RollupMinute, RollupHour} {
+		if err := b.s.q.SampleQueueDepth(ctx, b.tx.db, db.SampleQueueDepthParams{
+			ProjectID: project, Engine: d.Engine, Name: d.Name, Res: res, At: bucketOf(at, res), Depth: d.Pending,
+		}); err != nil {
+			return err
 		}
 	}
 	return nil

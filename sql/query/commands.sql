@@ -16,11 +16,22 @@ SELECT * FROM commands WHERE project_id = @project_id AND idempotency_key = @ide
 SELECT * FROM commands WHERE id = @id;
 
 -- name: ListCommands :many
--- Newest first, behind (before_at, before_id); status is optional.
+-- Newest first, behind (before_at, before_id); the rest narrows when given.
 SELECT * FROM commands
 WHERE project_id = @project_id
   AND (issued_at < @before_at OR (issued_at = @before_at AND id < @before_id))
   AND (CAST(sqlc.narg('status') AS text) IS NULL OR status = sqlc.narg('status'))
+  AND (CAST(sqlc.narg('action') AS text) IS NULL OR action = sqlc.narg('action'))
+ORDER BY issued_at DESC, id DESC
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: ListCommandsOfTarget :many
+-- As ListCommands, of one target: its own query, so that the index on targets serves it.
+SELECT * FROM commands
+WHERE project_id = @project_id AND target_id = @target_id
+  AND (issued_at < @before_at OR (issued_at = @before_at AND id < @before_id))
+  AND (CAST(sqlc.narg('status') AS text) IS NULL OR status = sqlc.narg('status'))
+  AND (CAST(sqlc.narg('action') AS text) IS NULL OR action = sqlc.narg('action'))
 ORDER BY issued_at DESC, id DESC
 LIMIT CAST(@max_rows AS bigint);
 

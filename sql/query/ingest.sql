@@ -17,13 +17,25 @@ SET pending_count = excluded.pending_count, depth_at = excluded.depth_at,
     updated_at = excluded.updated_at
 WHERE queues.depth_at IS NULL OR queues.depth_at <= excluded.depth_at;
 
+-- name: SampleQueueDepth :exec
+-- Keeps the last and the highest depth of a bucket.
+INSERT INTO queue_depths (queue_id, res, at, depth, peak)
+SELECT q.id, @res, @at, @depth, @depth FROM queues q
+WHERE q.project_id = @project_id AND q.engine = @engine AND q.name = @name
+ON CONFLICT (queue_id, res, at) DO UPDATE
+SET depth = excluded.depth, peak = CASE WHEN queue_depths.peak > excluded.peak THEN queue_depths.peak ELSE excluded.peak END;
+
 -- name: SeeWorker :exec
-INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, agent_id, created_at, updated_at)
-VALUES (@uid, @project_id, @engine, @name, 'online', @at, @agent_id, @now, @now)
+-- An event tells that the worker lives, and when it last did something: a report of it may be newer already.
+INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, last_event_at, agent_id, created_at, updated_at)
+VALUES (@uid, @project_id, @engine, @name, 'online', @at, @at, @agent_id, @now, @now)
 ON CONFLICT (project_id, engine, name) DO UPDATE
-SET state = 'online', last_heartbeat = excluded.last_heartbeat,
+SET state = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.state ELSE 'online' END,
+    last_heartbeat = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.last_heartbeat ELSE excluded.last_heartbeat END,
+    last_event_at = CASE WHEN workers.last_event_at > excluded.last_event_at THEN workers.last_event_at ELSE excluded.last_event_at END,
     agent_id = coalesce(workers.agent_id, excluded.agent_id), updated_at = excluded.updated_at
-WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat;
+WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat
+    OR workers.last_event_at IS NULL OR workers.last_event_at < excluded.last_event_at;
 
 -- name: WorkerMetadata :one
 SELECT metadata FROM workers WHERE project_id = @project_id AND engine = @engine AND name = @name;
@@ -44,13 +56,19 @@ SET hostname = coalesce(excluded.hostname, workers.hostname), pid = coalesce(exc
     updated_at = excluded.updated_at;
 
 -- name: BumpWorkerTotals :exec
+-- The rate is counted in two stretches of time, this one and the one before.
 UPDATE workers SET processed = processed + @processed, succeeded = succeeded + @succeeded,
-    failed = failed + @failed, retried = retried + @retried
+    failed = failed + @failed, retried = retried + @retried,
+    rate_before = CASE WHEN rate_at = @rate_at THEN rate_before WHEN rate_at = @rate_before_at THEN rate_n ELSE 0 END,
+    rate_n = CASE WHEN rate_at = @rate_at THEN rate_n + @processed ELSE @processed END,
+    rate_at = @rate_at
 WHERE project_id = @project_id AND engine = @engine AND name = @name;
 
 -- name: TouchAgent :execrows
-UPDATE agents SET last_seen_at = @at, state = 'online', updated_at = @now
-WHERE id = @id AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < @at OR state <> 'online');
+UPDATE agents SET last_seen_at = @at, state = 'online', updated_at = @now,
+    last_event_at = coalesce(sqlc.narg('event_at'), last_event_at)
+WHERE id = @id AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < @at OR state <> 'online'
+    OR (CAST(sqlc.narg('event_at') AS timestamptz) IS NOT NULL AND (last_event_at IS NULL OR last_event_at < sqlc.narg('event_at'))));
 
 -- name: TouchAgentWorker :exec
 UPDATE agent_workers SET last_seen_at = @at, state = 'online', updated_at = @now

@@ -89,3 +89,16 @@ RETURNING *;
 
 -- name: DropRollups :execrows
 DELETE FROM rollups WHERE project_id = @project_id AND res = @res AND at = @at;
+
+-- name: DropQueueDepths :execrows
+-- Samples of one queue at a time, in the order of the key.
+DELETE FROM queue_depths
+WHERE queue_depths.queue_id = @queue_id AND queue_depths.res = @res AND queue_depths.at IN (
+    SELECT x.at FROM queue_depths x WHERE x.queue_id = @queue_id AND x.res = @res AND x.at < @before
+    ORDER BY x.at LIMIT CAST(@max_rows AS bigint)
+);
+
+-- name: QueuesWithOldDepths :many
+SELECT q.id FROM queues q
+WHERE EXISTS (SELECT 1 FROM queue_depths d WHERE d.queue_id = q.id AND d.res = @res AND d.at < @before)
+ORDER BY q.id LIMIT CAST(@max_rows AS bigint);

@@ -13,7 +13,7 @@ import (
 )
 
 const agentByUID = `-- name: AgentByUID :one
-SELECT id, uid, project_id, name, token_hash, protocol_version, framework_adapter, engine_adapters, scheduler_adapters, capabilities, runtime_features, host_name, agent_version, state, last_seen_at, last_connect_at, revoked_at, created_at, updated_at FROM agents WHERE uid = $1 AND project_id = $2
+SELECT id, uid, project_id, name, token_hash, protocol_version, framework_adapter, engine_adapters, scheduler_adapters, capabilities, runtime_features, host_name, agent_version, state, last_seen_at, last_connect_at, revoked_at, created_at, updated_at, last_event_at FROM agents WHERE uid = $1 AND project_id = $2
 `
 
 type AgentByUIDParams struct {
@@ -44,6 +44,7 @@ func (q *Queries) AgentByUID(ctx context.Context, db DBTX, arg AgentByUIDParams)
 		&i.RevokedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.LastEventAt,
 	)
 	return i, err
 }
@@ -52,7 +53,7 @@ const createAgent = `-- name: CreateAgent :one
 
 INSERT INTO agents (uid, project_id, name, token_hash, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $5)
-RETURNING id, uid, project_id, name, token_hash, protocol_version, framework_adapter, engine_adapters, scheduler_adapters, capabilities, runtime_features, host_name, agent_version, state, last_seen_at, last_connect_at, revoked_at, created_at, updated_at
+RETURNING id, uid, project_id, name, token_hash, protocol_version, framework_adapter, engine_adapters, scheduler_adapters, capabilities, runtime_features, host_name, agent_version, state, last_seen_at, last_connect_at, revoked_at, created_at, updated_at, last_event_at
 `
 
 type CreateAgentParams struct {
@@ -93,6 +94,7 @@ func (q *Queries) CreateAgent(ctx context.Context, db DBTX, arg CreateAgentParam
 		&i.RevokedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.LastEventAt,
 	)
 	return i, err
 }
@@ -198,7 +200,7 @@ func (q *Queries) ListAgentWorkers(ctx context.Context, db DBTX, arg ListAgentWo
 }
 
 const listAgents = `-- name: ListAgents :many
-SELECT id, uid, project_id, name, token_hash, protocol_version, framework_adapter, engine_adapters, scheduler_adapters, capabilities, runtime_features, host_name, agent_version, state, last_seen_at, last_connect_at, revoked_at, created_at, updated_at FROM agents WHERE project_id = $1 AND revoked_at IS NULL
+SELECT id, uid, project_id, name, token_hash, protocol_version, framework_adapter, engine_adapters, scheduler_adapters, capabilities, runtime_features, host_name, agent_version, state, last_seen_at, last_connect_at, revoked_at, created_at, updated_at, last_event_at FROM agents WHERE project_id = $1 AND revoked_at IS NULL
 ORDER BY name LIMIT CAST($2 AS bigint)
 `
 
@@ -236,6 +238,7 @@ func (q *Queries) ListAgents(ctx context.Context, db DBTX, arg ListAgentsParams)
 			&i.RevokedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.LastEventAt,
 		); err != nil {
 			return nil, err
 		}

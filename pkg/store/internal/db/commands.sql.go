@@ -323,8 +323,9 @@ SELECT id, project_id, agent_id, issued_by, action, target_type, target_id, payl
 WHERE project_id = $1
   AND (issued_at < $2 OR (issued_at = $2 AND id < $3))
   AND (CAST($4 AS text) IS NULL OR status = $4)
+  AND (CAST($5 AS text) IS NULL OR action = $5)
 ORDER BY issued_at DESC, id DESC
-LIMIT CAST($5 AS bigint)
+LIMIT CAST($6 AS bigint)
 `
 
 type ListCommandsParams struct {
@@ -332,16 +333,91 @@ type ListCommandsParams struct {
 	BeforeAt  time.Time
 	BeforeID  uuid.UUID
 	Status    *string
+	Action    *string
 	MaxRows   int64
 }
 
-// Newest first, behind (before_at, before_id); status is optional.
+// Newest first, behind (before_at, before_id); the rest narrows when given.
 func (q *Queries) ListCommands(ctx context.Context, db DBTX, arg ListCommandsParams) ([]Command, error) {
 	rows, err := db.Query(ctx, listCommands,
 		arg.ProjectID,
 		arg.BeforeAt,
 		arg.BeforeID,
 		arg.Status,
+		arg.Action,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Command{}
+	for rows.Next() {
+		var i Command
+		if err := rows.Scan(
+			&i.ID,
+			&i.ProjectID,
+			&i.AgentID,
+			&i.IssuedBy,
+			&i.Action,
+			&i.TargetType,
+			&i.TargetID,
+			&i.Payload,
+			&i.RequestHash,
+			&i.IdempotencyKey,
+			&i.Status,
+			&i.Result,
+			&i.Error,
+			&i.SourceIP,
+			&i.RequiredContract,
+			&i.IssuedAt,
+			&i.DispatchedAt,
+			&i.CompletedAt,
+			&i.TimeoutAt,
+			&i.TimeoutSeconds,
+			&i.ClaimedBy,
+			&i.ClaimedWorker,
+			&i.DeliveryClaimToken,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listCommandsOfTarget = `-- name: ListCommandsOfTarget :many
+SELECT id, project_id, agent_id, issued_by, action, target_type, target_id, payload, request_hash, idempotency_key, status, result, error, source_ip, required_contract, issued_at, dispatched_at, completed_at, timeout_at, timeout_seconds, claimed_by, claimed_worker, delivery_claim_token FROM commands
+WHERE project_id = $1 AND target_id = $2
+  AND (issued_at < $3 OR (issued_at = $3 AND id < $4))
+  AND (CAST($5 AS text) IS NULL OR status = $5)
+  AND (CAST($6 AS text) IS NULL OR action = $6)
+ORDER BY issued_at DESC, id DESC
+LIMIT CAST($7 AS bigint)
+`
+
+type ListCommandsOfTargetParams struct {
+	ProjectID int64
+	TargetID  *string
+	BeforeAt  time.Time
+	BeforeID  uuid.UUID
+	Status    *string
+	Action    *string
+	MaxRows   int64
+}
+
+// As ListCommands, of one target: its own query, so that the index on targets serves it.
+func (q *Queries) ListCommandsOfTarget(ctx context.Context, db DBTX, arg ListCommandsOfTargetParams) ([]Command, error) {
+	rows, err := db.Query(ctx, listCommandsOfTarget,
+		arg.ProjectID,
+		arg.TargetID,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.Status,
+		arg.Action,
 		arg.MaxRows,
 	)
 	if err != nil {

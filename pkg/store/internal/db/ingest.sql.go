@@ -118,26 +118,34 @@ func (q *Queries) BumpTaskCount(ctx context.Context, db DBTX, arg BumpTaskCountP
 
 const bumpWorkerTotals = `-- name: BumpWorkerTotals :exec
 UPDATE workers SET processed = processed + $1, succeeded = succeeded + $2,
-    failed = failed + $3, retried = retried + $4
-WHERE project_id = $5 AND engine = $6 AND name = $7
+    failed = failed + $3, retried = retried + $4,
+    rate_before = CASE WHEN rate_at = $5 THEN rate_before WHEN rate_at = $6 THEN rate_n ELSE 0 END,
+    rate_n = CASE WHEN rate_at = $5 THEN rate_n + $1 ELSE $1 END,
+    rate_at = $5
+WHERE project_id = $7 AND engine = $8 AND name = $9
 `
 
 type BumpWorkerTotalsParams struct {
-	Processed int64
-	Succeeded int64
-	Failed    int64
-	Retried   int64
-	ProjectID int64
-	Engine    string
-	Name      string
+	Processed    int64
+	Succeeded    int64
+	Failed       int64
+	Retried      int64
+	RateAt       *time.Time
+	RateBeforeAt *time.Time
+	ProjectID    int64
+	Engine       string
+	Name         string
 }
 
+// The rate is counted in two stretches of time, this one and the one before.
 func (q *Queries) BumpWorkerTotals(ctx context.Context, db DBTX, arg BumpWorkerTotalsParams) error {
 	_, err := db.Exec(ctx, bumpWorkerTotals,
 		arg.Processed,
 		arg.Succeeded,
 		arg.Failed,
 		arg.Retried,
+		arg.RateAt,
+		arg.RateBeforeAt,
 		arg.ProjectID,
 		arg.Engine,
 		arg.Name,
@@ -290,6 +298,36 @@ func (q *Queries) RollupSketch(ctx context.Context, db DBTX, arg RollupSketchPar
 	return sketch, err
 }
 
+const sampleQueueDepth = `-- name: SampleQueueDepth :exec
+INSERT INTO queue_depths (queue_id, res, at, depth, peak)
+SELECT q.id, $1, $2, $3, $3 FROM queues q
+WHERE q.project_id = $4 AND q.engine = $5 AND q.name = $6
+ON CONFLICT (queue_id, res, at) DO UPDATE
+SET depth = excluded.depth, peak = CASE WHEN queue_depths.peak > excluded.peak THEN queue_depths.peak ELSE excluded.peak END
+`
+
+type SampleQueueDepthParams struct {
+	Res       int64
+	At        time.Time
+	Depth     int64
+	ProjectID int64
+	Engine    string
+	Name      string
+}
+
+// Keeps the last and the highest depth of a bucket.
+func (q *Queries) SampleQueueDepth(ctx context.Context, db DBTX, arg SampleQueueDepthParams) error {
+	_, err := db.Exec(ctx, sampleQueueDepth,
+		arg.Res,
+		arg.At,
+		arg.Depth,
+		arg.ProjectID,
+		arg.Engine,
+		arg.Name,
+	)
+	return err
+}
+
 const seeQueue = `-- name: SeeQueue :exec
 
 INSERT INTO queues (uid, project_id, engine, name, last_seen_at, created_at, updated_at)
@@ -321,12 +359,15 @@ func (q *Queries) SeeQueue(ctx context.Context, db DBTX, arg SeeQueueParams) err
 }
 
 const seeWorker = `-- name: SeeWorker :exec
-INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, agent_id, created_at, updated_at)
-VALUES ($1, $2, $3, $4, 'online', $5, $6, $7, $7)
+INSERT INTO workers (uid, project_id, engine, name, state, last_heartbeat, last_event_at, agent_id, created_at, updated_at)
+VALUES ($1, $2, $3, $4, 'online', $5, $5, $6, $7, $7)
 ON CONFLICT (project_id, engine, name) DO UPDATE
-SET state = 'online', last_heartbeat = excluded.last_heartbeat,
+SET state = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.state ELSE 'online' END,
+    last_heartbeat = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN workers.last_heartbeat ELSE excluded.last_heartbeat END,
+    last_event_at = CASE WHEN workers.last_event_at > excluded.last_event_at THEN workers.last_event_at ELSE excluded.last_event_at END,
     agent_id = coalesce(workers.agent_id, excluded.agent_id), updated_at = excluded.updated_at
 WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat
+    OR workers.last_event_at IS NULL OR workers.last_event_at < excluded.last_event_at
 `
 
 type SeeWorkerParams struct {
@@ -339,6 +380,7 @@ type SeeWorkerParams struct {
 	Now       time.Time
 }
 
+// An event tells that the worker lives, and when it last did something: a report of it may be newer already.
 func (q *Queries) SeeWorker(ctx context.Context, db DBTX, arg SeeWorkerParams) error {
 	_, err := db.Exec(ctx, seeWorker,
 		arg.UID,
@@ -390,18 +432,26 @@ func (q *Queries) SetQueueDepth(ctx context.Context, db DBTX, arg SetQueueDepthP
 }
 
 const touchAgent = `-- name: TouchAgent :execrows
-UPDATE agents SET last_seen_at = $1, state = 'online', updated_at = $2
-WHERE id = $3 AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < $1 OR state <> 'online')
+UPDATE agents SET last_seen_at = $1, state = 'online', updated_at = $2,
+    last_event_at = coalesce($3, last_event_at)
+WHERE id = $4 AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < $1 OR state <> 'online'
+    OR (CAST($3 AS timestamptz) IS NOT NULL AND (last_event_at IS NULL OR last_event_at < $3)))
 `
 
 type TouchAgentParams struct {
-	At  *time.Time
-	Now time.Time
-	ID  int64
+	At      *time.Time
+	Now     time.Time
+	EventAt *time.Time
+	ID      int64
 }
 
 func (q *Queries) TouchAgent(ctx context.Context, db DBTX, arg TouchAgentParams) (int64, error) {
-	result, err := db.Exec(ctx, touchAgent, arg.At, arg.Now, arg.ID)
+	result, err := db.Exec(ctx, touchAgent,
+		arg.At,
+		arg.Now,
+		arg.EventAt,
+		arg.ID,
+	)
 	if err != nil {
 		return 0, err
 	}

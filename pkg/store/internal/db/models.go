@@ -30,6 +30,7 @@ type Agent struct {
 	RevokedAt         *time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
+	LastEventAt       *time.Time
 }
 
 type AgentStatus struct {
@@ -272,6 +273,14 @@ type Queue struct {
 	UpdatedAt     time.Time
 }
 
+type QueueDepth struct {
+	QueueID int64
+	Res     int64
+	At      time.Time
+	Depth   int64
+	Peak    int64
+}
+
 type Rollup struct {
 	ProjectID int64
 	Res       int64
@@ -408,4 +417,8 @@ type Worker struct {
 	Retried       int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	LastEventAt   *time.Time
+	RateAt        *time.Time
+	RateN         int64
+	RateBefore    int64
 }

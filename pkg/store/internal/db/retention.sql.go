@@ -60,6 +60,35 @@ func (q *Queries) DoubtWorkers(ctx context.Context, db DBTX, arg DoubtWorkersPar
 	return result.RowsAffected(), nil
 }
 
+const dropQueueDepths = `-- name: DropQueueDepths :execrows
+DELETE FROM queue_depths
+WHERE queue_depths.queue_id = $1 AND queue_depths.res = $2 AND queue_depths.at IN (
+    SELECT x.at FROM queue_depths x WHERE x.queue_id = $1 AND x.res = $2 AND x.at < $3
+    ORDER BY x.at LIMIT CAST($4 AS bigint)
+)
+`
+
+type DropQueueDepthsParams struct {
+	QueueID int64
+	Res     int64
+	Before  time.Time
+	MaxRows int64
+}
+
+// Samples of one queue at a time, in the order of the key.
+func (q *Queries) DropQueueDepths(ctx context.Context, db DBTX, arg DropQueueDepthsParams) (int64, error) {
+	result, err := db.Exec(ctx, dropQueueDepths,
+		arg.QueueID,
+		arg.Res,
+		arg.Before,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const dropRollups = `-- name: DropRollups :execrows
 DELETE FROM rollups WHERE project_id = $1 AND res = $2 AND at = $3
 `
@@ -331,6 +360,38 @@ SELECT id FROM projects ORDER BY id
 // Every delete takes a bounded number of rows, so that no transaction of retention holds others up for long.
 func (q *Queries) ProjectIDs(ctx context.Context, db DBTX) ([]int64, error) {
 	rows, err := db.Query(ctx, projectIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const queuesWithOldDepths = `-- name: QueuesWithOldDepths :many
+SELECT q.id FROM queues q
+WHERE EXISTS (SELECT 1 FROM queue_depths d WHERE d.queue_id = q.id AND d.res = $1 AND d.at < $2)
+ORDER BY q.id LIMIT CAST($3 AS bigint)
+`
+
+type QueuesWithOldDepthsParams struct {
+	Res     int64
+	Before  time.Time
+	MaxRows int64
+}
+
+func (q *Queries) QueuesWithOldDepths(ctx context.Context, db DBTX, arg QueuesWithOldDepthsParams) ([]int64, error) {
+	rows, err := db.Query(ctx, queuesWithOldDepths, arg.Res, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

@@ -287,7 +287,7 @@ func (q *Queries) ListQueues(ctx context.Context, db DBTX, arg ListQueuesParams)
 }
 
 const listWorkers = `-- name: ListWorkers :many
-SELECT workers.id, workers.uid, workers.project_id, workers.engine, workers.name, workers.hostname, workers.pid, workers.concurrency, workers.queues, workers.state, workers.last_heartbeat, workers.load_average, workers.active_tasks, workers.metadata, workers.agent_id, workers.processed, workers.succeeded, workers.failed, workers.retried, workers.created_at, workers.updated_at, agents.uid AS agent_uid FROM workers
+SELECT workers.id, workers.uid, workers.project_id, workers.engine, workers.name, workers.hostname, workers.pid, workers.concurrency, workers.queues, workers.state, workers.last_heartbeat, workers.load_average, workers.active_tasks, workers.metadata, workers.agent_id, workers.processed, workers.succeeded, workers.failed, workers.retried, workers.created_at, workers.updated_at, workers.last_event_at, workers.rate_at, workers.rate_n, workers.rate_before, agents.uid AS agent_uid FROM workers
 LEFT JOIN agents ON agents.id = workers.agent_id
 WHERE workers.project_id = $1
 ORDER BY workers.name, workers.engine
@@ -321,6 +321,10 @@ type ListWorkersRow struct {
 	Retried       int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	LastEventAt   *time.Time
+	RateAt        *time.Time
+	RateN         int64
+	RateBefore    int64
 	AgentUID      *uuid.UUID
 }
 
@@ -355,6 +359,10 @@ func (q *Queries) ListWorkers(ctx context.Context, db DBTX, arg ListWorkersParam
 			&i.Retried,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.LastEventAt,
+			&i.RateAt,
+			&i.RateN,
+			&i.RateBefore,
 			&i.AgentUID,
 		); err != nil {
 			return nil, err
@@ -740,7 +748,7 @@ func (q *Queries) StuckCommands(ctx context.Context, db DBTX, arg StuckCommandsP
 }
 
 const workerByUID = `-- name: WorkerByUID :one
-SELECT workers.id, workers.uid, workers.project_id, workers.engine, workers.name, workers.hostname, workers.pid, workers.concurrency, workers.queues, workers.state, workers.last_heartbeat, workers.load_average, workers.active_tasks, workers.metadata, workers.agent_id, workers.processed, workers.succeeded, workers.failed, workers.retried, workers.created_at, workers.updated_at, agents.uid AS agent_uid FROM workers
+SELECT workers.id, workers.uid, workers.project_id, workers.engine, workers.name, workers.hostname, workers.pid, workers.concurrency, workers.queues, workers.state, workers.last_heartbeat, workers.load_average, workers.active_tasks, workers.metadata, workers.agent_id, workers.processed, workers.succeeded, workers.failed, workers.retried, workers.created_at, workers.updated_at, workers.last_event_at, workers.rate_at, workers.rate_n, workers.rate_before, agents.uid AS agent_uid FROM workers
 LEFT JOIN agents ON agents.id = workers.agent_id
 WHERE workers.uid = $1 AND workers.project_id = $2
 `
@@ -772,6 +780,10 @@ type WorkerByUIDRow struct {
 	Retried       int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	LastEventAt   *time.Time
+	RateAt        *time.Time
+	RateN         int64
+	RateBefore    int64
 	AgentUID      *uuid.UUID
 }
 
@@ -800,6 +812,10 @@ func (q *Queries) WorkerByUID(ctx context.Context, db DBTX, arg WorkerByUIDParam
 		&i.Retried,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.LastEventAt,
+		&i.RateAt,
+		&i.RateN,
+		&i.RateBefore,
 		&i.AgentUID,
 	)
 	return i, err
@@ -836,7 +852,7 @@ func (q *Queries) WorkerStates(ctx context.Context, db DBTX) ([]WorkerStatesRow,
 }
 
 const workersByName = `-- name: WorkersByName :many
-SELECT id, uid, project_id, engine, name, hostname, pid, concurrency, queues, state, last_heartbeat, load_average, active_tasks, metadata, agent_id, processed, succeeded, failed, retried, created_at, updated_at FROM workers
+SELECT id, uid, project_id, engine, name, hostname, pid, concurrency, queues, state, last_heartbeat, load_average, active_tasks, metadata, agent_id, processed, succeeded, failed, retried, created_at, updated_at, last_event_at, rate_at, rate_n, rate_before FROM workers
 WHERE project_id = $1 AND name = $2
   AND (CAST($3 AS text) IS NULL OR engine = $3)
 ORDER BY engine
@@ -880,6 +896,10 @@ func (q *Queries) WorkersByName(ctx context.Context, db DBTX, arg WorkersByNameP
 			&i.Retried,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.LastEventAt,
+			&i.RateAt,
+			&i.RateN,
+			&i.RateBefore,
 		); err != nil {
 			return nil, err
 		}

@@ -77,6 +77,14 @@ func (u *Upkeep) plan() []job {
 	add(r.Rollups(), job{"rollups", expireEvery, u.expire("rollups", r.Rollups(), func(ctx context.Context, before time.Time, _ int64) (int64, error) {
 		return s.ExpireRollups(ctx, before)
 	})})
+	// Depths of queues are kept by the minute and by the hour, as long as roll-ups of that width at the least.
+	depths := func(res int64) func(context.Context, time.Time, int64) (int64, error) {
+		return func(ctx context.Context, before time.Time, limit int64) (int64, error) {
+			return s.ExpireQueueDepths(ctx, res, before, limit)
+		}
+	}
+	add(u.cfg.MinuteKeep, job{"queue_depths", expireEvery, u.expire("queue_depths", u.cfg.MinuteKeep, depths(store.RollupMinute))})
+	add(r.Rollups(), job{"queue_depths_hourly", expireEvery, u.expire("queue_depths", r.Rollups(), depths(store.RollupHour))})
 	return jobs
 }
 

@@ -58,6 +58,7 @@ type Store interface {
 	ExpireLongPoll(ctx context.Context, before time.Time, limit int64) (int64, error)
 	ExpireWorkers(ctx context.Context, before time.Time, limit int64) (int64, error)
 	ExpireQueues(ctx context.Context, before time.Time, limit int64) (int64, error)
+	ExpireQueueDepths(ctx context.Context, res int64, before time.Time, limit int64) (int64, error)
 	CompactRollups(ctx context.Context, res, into int64, before time.Time, limit int64) (int64, error)
 	ExpireRollups(ctx context.Context, before time.Time) (int64, error)
 

@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
+-- What the pages of queues, workers and agents read beside the rows themselves.
+
+-- name: QueueByName :one
+SELECT * FROM queues WHERE project_id = @project_id AND engine = @engine AND name = @name;
+
+-- name: QueueDepths :many
+-- Samples of a project's queues, oldest first per queue.
+SELECT d.queue_id, d.at, d.depth, d.peak FROM queues q
+JOIN queue_depths d ON d.queue_id = q.id
+WHERE q.project_id = @project_id AND d.res = @res AND d.at >= @from_at AND d.at < @until_at
+ORDER BY d.queue_id, d.at
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: QueueDepthSeries :many
+SELECT queue_id, at, depth, peak FROM queue_depths
+WHERE queue_id = @queue_id AND res = @res AND at >= @from_at AND at < @until_at
+ORDER BY at
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: QueueRollups :many
+-- What happened in a window by queue and kind, read as RollupTotals reads it.
+SELECT queue_id, kind, CAST(sum(n) AS bigint) AS n FROM (
+    SELECT r.queue_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute AND r.at < @until
+    UNION ALL
+    SELECT r.queue_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour AND r.at < @until
+    UNION ALL
+    SELECT r.queue_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day AND r.at < @until
+) AS buckets
+GROUP BY queue_id, kind;
+
+-- name: QueueSketches :many
+-- The latency sketches of one kind in a window, by queue.
+SELECT queue_id, sketch FROM (
+    SELECT r.queue_id, r.sketch FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute AND r.at < @until AND r.kind = @kind
+    UNION ALL
+    SELECT r.queue_id, r.sketch FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour AND r.at < @until AND r.kind = @kind
+    UNION ALL
+    SELECT r.queue_id, r.sketch FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day AND r.at < @until AND r.kind = @kind
+) AS buckets
+WHERE sketch IS NOT NULL;
+
+-- name: QueueNames :many
+-- What happened in a window in one queue, by task name and kind.
+SELECT name_id, kind, CAST(sum(n) AS bigint) AS n FROM (
+    SELECT r.name_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute AND r.at < @until AND r.queue_id = @queue_id
+    UNION ALL
+    SELECT r.name_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour AND r.at < @until AND r.queue_id = @queue_id
+    UNION ALL
+    SELECT r.name_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day AND r.at < @until AND r.queue_id = @queue_id
+) AS buckets
+GROUP BY name_id, kind;
+
+-- name: RunningTasksOfWorker :many
+-- Of the newest running tasks of the project, those of one worker: there is no index on workers, and no need of one.
+SELECT t.* FROM tasks t
+JOIN (
+    SELECT x.id FROM tasks x WHERE x.project_id = @project_id AND x.state = @state
+    ORDER BY x.started_at DESC, x.id DESC LIMIT CAST(@max_scan AS bigint)
+) AS newest ON newest.id = t.id
+WHERE t.worker_id = @worker_id AND t.engine_id = @engine_id
+ORDER BY t.started_at, t.id
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: LatestAgentStatus :many
+-- The newest self reports of each agent of a project, newest first per agent.
+SELECT s.* FROM agents a
+JOIN agent_status s ON s.agent_id = a.id
+WHERE a.project_id = @project_id AND a.revoked_at IS NULL
+  AND s.id IN (SELECT x.id FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST(@per_agent AS bigint))
+ORDER BY s.agent_id, s.captured_at DESC, s.id DESC
+LIMIT CAST(@max_rows AS bigint);
