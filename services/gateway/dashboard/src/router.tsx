@@ -7,16 +7,17 @@ import {
   lazyRouteComponent,
   Outlet,
   redirect,
+  retainSearchParams,
 } from "@tanstack/react-router";
 import { ApiError, api } from "./api/client";
 import { queries } from "./api/queries";
 import { NotFound, PageError } from "./app/errors";
 import { HomeRedirect } from "./app/home";
 import { Shell } from "./app/shell";
+import { parseRange, type RangeSearch } from "./app/window";
 import { LoginPage } from "./auth/login";
 import { SetupPage } from "./auth/setup";
 import { parseFilters } from "./tasks/filters";
-import { TasksPage } from "./tasks/list";
 import { ToastProvider } from "./ui/toast";
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
@@ -58,6 +59,9 @@ const setup = createRoute({
 const app = createRoute({
   getParentRoute: () => root,
   id: "app",
+  // The window of time stays from page to page (app/range.tsx).
+  validateSearch: (search: Record<string, unknown>): RangeSearch => parseRange(search),
+  search: { middlewares: [retainSearchParams<RangeSearch>(["range", "from", "to"])] },
   beforeLoad: async ({ context, location }) => {
     try {
       await context.queryClient.ensureQueryData(queries.me());
@@ -102,7 +106,7 @@ const tasks = createRoute({
   getParentRoute: () => project,
   path: "/tasks",
   validateSearch: parseFilters,
-  component: TasksPage,
+  component: lazyRouteComponent(() => import("./tasks/list"), "TasksPage"),
 });
 
 const task = createRoute({

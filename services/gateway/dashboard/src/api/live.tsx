@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from "react";
+import { type QueryKey, useQueryClient } from "@tanstack/react-query";
+import {
+  createContext,
+  type ReactNode,
+  useContext,
+  useEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { type Link, PushSocket, type Topic } from "./push";
-import { keysFor, queries } from "./queries";
+import { keysFor, pollInterval, queries } from "./queries";
 
 const LiveContext = createContext<PushSocket | null>(null);
 
@@ -64,4 +72,40 @@ export function useTopic(topic: Topic, callback: () => void) {
       }),
     [socket, topic, callback],
   );
+}
+
+/**
+ * useLive keeps a page's answers fresh: hints of these topics make the queries under `keys` (prefixes) ask again at
+ * once, and then at most every `atMostEvery` ms while hints keep coming. Give heavy questions 2000 or more. Returns
+ * the interval for `refetchInterval`: slow while pushes arrive, every few seconds without them.
+ *
+ *   const poll = useLive(["task.changed"], [["p", slug, "series"]], 2000);
+ *   const series = useQuery({ queryKey: ["p", slug, "series", range.key], queryFn, refetchInterval: poll });
+ */
+export function useLive(topics: Topic[], keys: QueryKey[], atMostEvery = 0): number {
+  const socket = useContext(LiveContext);
+  const client = useQueryClient();
+  const wanted = useRef({ topics, keys });
+  wanted.current = { topics, keys };
+  useEffect(() => {
+    if (!socket) return;
+    let last = 0;
+    let timer = 0;
+    const ask = () => {
+      timer = 0;
+      last = Date.now();
+      for (const queryKey of wanted.current.keys) void client.invalidateQueries({ queryKey });
+    };
+    const stop = socket.onTopics((hints) => {
+      if (timer || !wanted.current.topics.some((topic) => hints.has(topic))) return;
+      const wait = last + atMostEvery - Date.now();
+      if (wait <= 0) ask();
+      else timer = window.setTimeout(ask, wait);
+    });
+    return () => {
+      stop();
+      window.clearTimeout(timer);
+    };
+  }, [socket, client, atMostEvery]);
+  return pollInterval(useLink());
 }

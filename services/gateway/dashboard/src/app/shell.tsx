@@ -26,6 +26,7 @@ import { useToast } from "../ui/toast";
 import { Connection } from "./connection";
 import { lastProject, rememberProject } from "./lastproject";
 import { Menu, menuItem } from "./menu";
+import { RangePicker } from "./range";
 import { Shortcuts } from "./shortcuts";
 
 const sections = [
@@ -234,6 +235,7 @@ function TopBar({ project }: { project: Project | undefined }) {
           {pathname === "/account" && <li className="font-semibold text-ink">Account</li>}
         </ol>
       </nav>
+      {project && pathname.startsWith("/projects/") && <RangePicker />}
       <Connection />
       <button
         type="button"

@@ -20,7 +20,7 @@ export function typing(event: KeyboardEvent): boolean {
   return (
     target.isContentEditable ||
     /^(?:INPUT|TEXTAREA|SELECT)$/.test(target.tagName) ||
-    target.closest("dialog") !== null
+    target.closest('[role="dialog"],[role="menu"],[role="listbox"]') !== null
   );
 }
 

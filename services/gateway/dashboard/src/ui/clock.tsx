@@ -29,6 +29,14 @@ export function useNow(): number {
   return useSyncExternalStore(subscribeTick, () => tickNow);
 }
 
+/** useRounded is the next multiple of `step` ms after now; a component that uses it redraws once per step. */
+export function useRounded(step: number | null): number {
+  return useSyncExternalStore(step ? subscribeTick : never, () =>
+    step ? Math.ceil(Date.now() / step) * step : 0,
+  );
+}
+const never = () => () => undefined;
+
 const zoneKey = "z4j-zone";
 const zoneListeners = new Set<() => void>();
 

@@ -144,7 +144,7 @@ async function writeClipboard(text: string): Promise<boolean> {
   area.value = text;
   area.setAttribute("readonly", "");
   area.className = "sr-only";
-  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  (document.querySelector('[role="dialog"]') ?? document.body).append(area);
   area.select();
   const done = document.execCommand("copy");
   area.remove();

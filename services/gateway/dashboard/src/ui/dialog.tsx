@@ -1,41 +1,38 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { Dialog as D } from "radix-ui";
+import { type ReactNode, useState } from "react";
 import { Button, Field } from "./controls";
 
-/** Dialog is the platform's own modal: focus stays inside, Escape closes, the page behind is inert. */
+/**
+ * Dialog is modal: focus stays inside and comes back afterwards, Escape closes, the page behind is inert. The
+ * veil is our own; Radix's writes a style element, which the page's content security policy refuses.
+ */
 export function Dialog({
   title,
   onClose,
   children,
+  wide = false,
 }: {
   title: string;
   onClose: () => void;
   children: ReactNode;
+  wide?: boolean;
 }) {
-  const ref = useRef<HTMLDialogElement>(null);
-  const id = useId();
-  useEffect(() => {
-    const dialog = ref.current;
-    if (dialog && !dialog.open) dialog.showModal();
-  }, []);
   return (
-    <dialog
-      ref={ref}
-      aria-labelledby={id}
-      onClose={onClose}
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
-      className="w-[min(34rem,calc(100vw-2rem))] rounded-md border border-edge bg-panel p-0 text-ink"
-    >
-      <div className="space-y-4 p-4">
-        <h2 id={id} className="text-base font-semibold">
-          {title}
-        </h2>
-        {children}
-      </div>
-    </dialog>
+    <D.Root open onOpenChange={(open) => !open && onClose()}>
+      <D.Portal>
+        <div aria-hidden="true" className="fixed inset-0 z-40 bg-[oklch(0.1_0.01_240/0.55)]" />
+        <D.Content
+          aria-describedby={undefined}
+          className={`fixed top-1/2 left-1/2 z-40 max-h-[calc(100dvh-2rem)] -translate-x-1/2 -translate-y-1/2 overflow-y-auto rounded-md border border-edge bg-panel text-ink outline-none ${wide ? "w-[min(52rem,calc(100vw-2rem))]" : "w-[min(34rem,calc(100vw-2rem))]"}`}
+        >
+          <div className="space-y-4 p-4">
+            <D.Title className="text-base font-semibold">{title}</D.Title>
+            {children}
+          </div>
+        </D.Content>
+      </D.Portal>
+    </D.Root>
   );
 }
 
@@ -51,6 +48,7 @@ interface ConfirmProps {
   children: ReactNode;
 }
 
+/** Confirm asks before one thing happens; ConfirmDialog (ui/confirm.tsx) is the one for many. */
 export function Confirm({ title, action, danger, busy, typed, onConfirm, onClose, children }: ConfirmProps) {
   const [text, setText] = useState("");
   const blocked = typed !== undefined && text !== typed ? `Type ${typed} to go on` : null;

@@ -122,6 +122,58 @@ export const StopIcon = (p: Props) => (
     <path d="m4.2 4.2 7.6 7.6" />
   </Icon>
 );
+export const ClockIcon = (p: Props) => (
+  <Icon {...p}>
+    <circle cx="8" cy="8" r="6" />
+    <path d="M8 4.5V8l2.5 1.8" />
+  </Icon>
+);
+export const HomeIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="m2 7.5 6-5 6 5M3.5 6.5v7h9v-7M6.5 13.5v-4h3v4" />
+  </Icon>
+);
+export const OverviewIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="M2 13.5h12M4 11V7.5M8 11V3.5M12 11V6" />
+  </Icon>
+);
+export const IssuesIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="M8 5v3.5M8 11v.1M5.5 2h5L14 5.5v5L10.5 14h-5L2 10.5v-5z" />
+  </Icon>
+);
+export const TrendsIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="m2 11.5 4-4 3 2.5 5-6M10.5 4H14v3.5" />
+  </Icon>
+);
+export const DeadIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="M2 4.5h12v8.5H2zM2 4.5 4 2h8l2 2.5M6.2 7.2l3.6 3.6m0-3.6-3.6 3.6" />
+  </Icon>
+);
+export const SystemPageIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="M2.5 2.5h11v4.5h-11zM2.5 9h11v4.5h-11zM5 4.8h.1M5 11.2h.1" />
+  </Icon>
+);
+export const MoreIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="M3.5 8h.1M8 8h.1M12.5 8h.1" strokeWidth="2.4" />
+  </Icon>
+);
+export const CollapseIcon = (p: Props) => (
+  <Icon {...p}>
+    <path d="M2 2.5h12v11H2zM6 2.5v11M11 6 9 8l2 2" />
+  </Icon>
+);
+export const SortIcon = ({ dir, ...p }: Props & { dir: "asc" | "desc" | null }) => (
+  <Icon {...p}>
+    {dir !== "desc" && <path d="m5 6.5 3-3 3 3" />}
+    {dir !== "asc" && <path d="m5 9.5 3 3 3-3" />}
+  </Icon>
+);
 export const LogoMark = ({ className = "size-6" }: Props) => (
   <svg viewBox="0 0 32 32" aria-hidden="true" className={`shrink-0 text-accent ${className}`}>
     <rect width="32" height="32" rx="7" fill="currentColor" />

@@ -64,7 +64,7 @@ const shapes: Record<string, ReactNode> = {
   ),
 };
 
-interface Look {
+export interface Look {
   label: string;
   shape: keyof typeof shapes;
   tone: Tone;
