@@ -34,6 +34,8 @@ type Config struct {
 	// ProtocolVersion and AgentVersion default to what the published agents send.
 	ProtocolVersion string
 	AgentVersion    string
+	// Host is the agent's own name for where it runs; empty tells none.
+	Host string
 	// Skew is added to the clock that frames are stamped with.
 	Skew time.Duration
 }
@@ -54,7 +56,10 @@ type Agent struct {
 // features and capabilities of a published Celery agent.
 var (
 	features     = []string{"retry_by_reference", "external_schedule_protocol_v1"}
-	capabilities = []string{"submit_task", "retry_task", "cancel_task", "bulk_retry", "purge_queue", "rate_limit", "retry_by_reference_v1"}
+	capabilities = []string{
+		"submit_task", "retry_task", "cancel_task", "bulk_retry", "purge_queue", "rate_limit", "restart_worker",
+		"pool_grow", "pool_shrink", "add_consumer", "cancel_consumer", "retry_by_reference_v1",
+	}
 )
 
 // CloseCode is the code in a connection's error, 0 when it is another error.
@@ -102,6 +107,9 @@ func (a *Agent) hello(cfg Config, key [32]byte) error {
 		"capabilities": map[string][]string{"celery": capabilities}, "host": map[string]any{},
 		"worker_role": nil, "worker_pid": os.Getpid(), "worker_started_at": time.Now().UTC(),
 		"runtime_features": features,
+	}
+	if cfg.Host != "" {
+		payload["host"] = map[string]any{"name": cfg.Host}
 	}
 	if cfg.WorkerID != "" {
 		payload["worker_id"] = cfg.WorkerID
