@@ -39,6 +39,10 @@ type Options struct {
 	Mint bool
 	// ExplicitHosts says that hosts were given by --allowed-host.
 	ExplicitHosts bool
+	// Role is the single service that the process runs: RoleGateway and so on; empty means all of them in one.
+	Role string
+	// DefaultPort, if set, takes the place of the default of Z4J_BIND_PORT.
+	DefaultPort int
 }
 
 // Notice is a setting that was given but has no effect, and why.
@@ -171,6 +175,10 @@ func build(o Options, home string, layers []layer, faults *[]Fault) (*Config, er
 		values, sources = merge(layers)
 		cfg = parse(home, values, sources, faults)
 	}
+	if o.DefaultPort != 0 && values["Z4J_BIND_PORT"] == "" {
+		cfg.Server.BindPort = o.DefaultPort
+	}
+	cfg.role = o.Role
 	cfg.derive()
 	cfg.Notices = notices(values, sources)
 	*faults = append(*faults, cfg.validate(o)...)

@@ -10,6 +10,7 @@ type Config struct {
 	Home string
 
 	Server    Server
+	Services  Services
 	Database  Database
 	Secret    Keys
 	Hosts     Hosts
@@ -26,6 +27,7 @@ type Config struct {
 	Notices []Notice
 
 	dev     bool
+	role    string
 	sources map[string]string
 	given   map[string]string
 }
@@ -43,6 +45,13 @@ type Server struct {
 	HSTSMaxAge         int     `env:"Z4J_HSTS_MAX_AGE_SECONDS" envDefault:"31536000" min:"0" doc:"max-age of Strict-Transport-Security, sent in production with an https public URL."`
 	HSTSSubdomains     Bool    `env:"Z4J_HSTS_INCLUDE_SUBDOMAINS" envDefault:"true" doc:"Add includeSubDomains to that header."`
 	TrustedProxies     List    `env:"Z4J_TRUSTED_PROXIES" doc:"Networks or addresses whose X-Forwarded-For is believed."`
+}
+
+// Services is about the services as processes of their own.
+type Services struct {
+	APIURL        List    `env:"Z4J_API_URL" doc:"For z4j gateway: addresses of the api service. A name with several addresses stands for all of them and is looked up again every two seconds."`
+	IngestURL     List    `env:"Z4J_INGEST_URL" doc:"For z4j gateway: addresses of the ingest service, likewise."`
+	ShutdownDelay Seconds `env:"Z4J_SHUTDOWN_DELAY_SECONDS" envDefault:"0" min:"0" max:"120" doc:"How long a process that is told to stop says so on its readiness probe before it stops taking requests. Single services wait at least 2.5 seconds."`
 }
 
 // Database says which database and how.

@@ -29,7 +29,8 @@ func (c *Config) derive() {
 	case env != "":
 		c.dev = env == "dev"
 	default:
-		c.dev = c.Database.Engine() != EnginePostgreSQL && !strings.HasPrefix(c.Server.PublicURL, "https://")
+		// A single service is no laptop's.
+		c.dev = c.role == "" && c.Database.Engine() != EnginePostgreSQL && !strings.HasPrefix(c.Server.PublicURL, "https://")
 		c.Server.Environment = "production"
 		if c.dev {
 			c.Server.Environment = "dev"
@@ -55,6 +56,11 @@ func (c *Config) derive() {
 	}
 	if c.Secret.Hop == "" {
 		c.Secret.Hop = c.deriveKey("z4j hop v1")
+	}
+	if c.role == RoleGateway {
+		// The edge is what attackers meet first: it keeps no secret that it does not need.
+		c.Secret = Keys{Hop: c.Secret.Hop}
+		c.Database = Database{}
 	}
 }
 
@@ -97,8 +103,14 @@ func (c *Config) validate(o Options) []Fault {
 	add := func(name, problem, remedy string) {
 		faults = append(faults, Fault{Name: name, Problem: problem, Remedy: remedy})
 	}
-	c.validateDatabase(add)
-	c.validateKeys(o.Mint && c.Database.Engine() == EngineSQLite, add)
+	if c.role != RoleGateway {
+		c.validateDatabase(add)
+	}
+	if c.role == "" {
+		c.validateKeys(o.Mint && c.Database.Engine() == EngineSQLite, add)
+	} else {
+		c.validateRole(add)
+	}
 	c.validateServer(add)
 	if !c.dev {
 		c.validateProduction(o, add)
@@ -206,10 +218,11 @@ func (c *Config) validateProduction(o Options, add addFunc) {
 	if !c.HTTPS() && !bool(c.Server.AllowHTTPPublicURL) {
 		add("Z4J_PUBLIC_URL", "must be https in production", "set it to the https address users open, or set Z4J_ALLOW_HTTP_PUBLIC_URL=true if TLS really is not wanted")
 	}
-	if len(c.Hosts.Allowed) == 0 && !o.ExplicitHosts && !hasEntries(c.AllowedHostsFile()) {
+	behind := c.role == RoleIngest || c.role == RoleAudit // the gateway checks the Host header for them
+	if !behind && len(c.Hosts.Allowed) == 0 && !o.ExplicitHosts && !hasEntries(c.AllowedHostsFile()) {
 		add("Z4J_ALLOWED_HOSTS", "is not set, and production guesses no names", "set it to the names users type, such as Z4J_ALLOWED_HOSTS=z4j.example.com, or run: z4j allowed-hosts add z4j.example.com")
 	}
-	if c.Database.Engine() == EnginePostgreSQL && bool(c.Database.RequireSSL) {
+	if c.role != RoleGateway && c.Database.Engine() == EnginePostgreSQL && bool(c.Database.RequireSSL) {
 		switch c.Database.sslMode() {
 		case "require", "verify-ca", "verify-full":
 		default:

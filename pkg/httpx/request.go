@@ -23,8 +23,9 @@ type infoKey struct{}
 
 // requestInfo travels with a request's context. Only the error is written after creation.
 type requestInfo struct {
-	id string
-	ip netip.Addr
+	id  string
+	ip  netip.Addr
+	hop bool
 
 	mu  sync.Mutex
 	err error
@@ -112,7 +113,7 @@ func Request(opt RequestOptions) func(http.Handler) http.Handler {
 			start := time.Now()
 			info := &requestInfo{id: r.Header.Get(RequestIDHeader), ip: opt.Resolver.Resolve(r)}
 			if client, ok := VerifyHop(r, opt.HopKey, start); ok {
-				info.ip = client
+				info.ip, info.hop = client, true
 			}
 			StripHop(r.Header)
 			if !validRequestID(info.id) {

@@ -141,6 +141,53 @@ func (p *pg) serverVersion(ctx context.Context) (string, error) {
 	return v, err
 }
 
+// minServer is the oldest PostgreSQL major version that is supported; 18 is what is tested most.
+const minServer = 17
+
+// preflight implements engine. A role that lacks a right is told which: a failure in the middle of the night, when the next
+// partition is made or retention runs, would tell it too late.
+func (p *pg) preflight(ctx context.Context) error {
+	var version int
+	var text, role, namespace string
+	var usage, create, readOnly bool
+	err := p.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_user::text,
+		coalesce(current_schema()::text, ''), coalesce(has_schema_privilege(current_schema(), 'USAGE'), false),
+		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool`).
+		Scan(&version, &text, &role, &namespace, &usage, &create, &readOnly)
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pe.Code {
+		case "28000", "28P01":
+			return fmt.Errorf("%w: PostgreSQL refuses the user or the password: check Z4J_DATABASE_URL (%s)", ErrUnusable, pe.Message)
+		case "3D000":
+			return fmt.Errorf("%w: %s: create it with CREATE DATABASE, or check Z4J_DATABASE_URL", ErrUnusable, pe.Message)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case version/10000 < minServer:
+		return fmt.Errorf("%w: the server is PostgreSQL %s, z4j needs %d or newer: upgrade it, or point Z4J_DATABASE_URL at a newer one", ErrUnusable, text, minServer)
+	case readOnly:
+		return fmt.Errorf("%w: the server is a read-only standby: point Z4J_DATABASE_URL at the primary", ErrUnusable)
+	case namespace == "":
+		return fmt.Errorf("%w: no schema of the search path exists: CREATE SCHEMA one for the role %s", ErrUnusable, role)
+	case !usage || !create:
+		return fmt.Errorf("%w: the role %s may not create tables in schema %s, which daily partitions need: GRANT USAGE, CREATE ON SCHEMA %s TO %s",
+			ErrUnusable, role, namespace, pgx.Identifier{namespace}.Sanitize(), pgx.Identifier{role}.Sanitize())
+	}
+	// Partitions can only be attached and dropped by the owner of the table.
+	var foreign string
+	err = p.pool.QueryRow(ctx, `SELECT coalesce(min(c.relname::text || ' of ' || pg_get_userbyid(c.relowner)::text), '') FROM pg_class c
+		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+		AND EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = 'goose_db_version')
+		AND c.relname IN ('events', 'tasks', 'audit_log', 'goose_db_version')
+		AND NOT pg_has_role(current_user, c.relowner, 'USAGE')`).Scan(&foreign)
+	if err == nil && foreign != "" {
+		return fmt.Errorf("%w: the role %s does not own the table %s: connect as the owner, or run REASSIGN OWNED as an administrator", ErrUnusable, role, foreign)
+	}
+	return err
+}
+
 func (p *pg) size(ctx context.Context) (int64, error) {
 	var n int64
 	err := p.pool.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&n)

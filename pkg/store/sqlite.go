@@ -197,6 +197,9 @@ func (l *lite) serverVersion(ctx context.Context) (string, error) {
 	return v, err
 }
 
+// preflight implements engine: the library is part of the binary, so only the file can be wrong.
+func (l *lite) preflight(ctx context.Context) error { return l.ping(ctx) }
+
 func (l *lite) size(context.Context) (int64, error) {
 	var n int64
 	for _, p := range []string{l.path, l.path + "-wal"} {

@@ -90,6 +90,7 @@ type engine interface {
 	migrations() string
 	schemaVersion(ctx context.Context) (current, head int64, err error)
 	serverVersion(ctx context.Context) (string, error)
+	preflight(ctx context.Context) error
 	size(ctx context.Context) (int64, error)
 	maintain(ctx context.Context) error
 	// prepareDays makes room for events of the given days (UTC midnights).
@@ -139,6 +140,13 @@ func (s *Store) Engine() string { return s.eng.name() }
 
 // Ping checks that the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.err(s.eng.ping(ctx)) }
+
+// ErrUnusable marks a database that will not do however often one asks: its server is too old, or the role lacks rights.
+var ErrUnusable = errors.New("the database can't be used")
+
+// Preflight checks that the database answers, that its server is new enough, and that the role may do what is needed.
+// An error that is ErrUnusable says what to change; any other may pass.
+func (s *Store) Preflight(ctx context.Context) error { return s.err(s.eng.preflight(ctx)) }
 
 // Migrate brings the schema to the newest version, under a lock.
 func (s *Store) Migrate(ctx context.Context) error { return s.err(s.eng.migrate(ctx)) }

@@ -224,7 +224,7 @@ func (s *Service) wire() error {
 	rt.Handle(http.MethodGet, "/ws/dashboard", s.push)
 	if cfg.MetricsEnabled {
 		deps.Registry.MustRegister(system.NewGauges(deps.Store, deps.Logger))
-		rt.Handle(http.MethodGet, "/metrics", system.MetricsGuard(cfg.MetricsToken, cfg.MetricsPublic, obs.Handler(deps.Registry, deps.Logger)))
+		rt.Handle(http.MethodGet, "/metrics", httpx.MetricsGuard(cfg.MetricsToken, cfg.MetricsPublic, obs.Handler(deps.Registry, deps.Logger)))
 	}
 	if cfg.OpenAPI != OpenAPIDisabled {
 		rt.Handle(http.MethodGet, rest.Base+"/openapi.json", rt.DocumentHandler(document, cfg.OpenAPI == OpenAPIPublic))

@@ -13,9 +13,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,18 +42,19 @@ type Config struct {
 	HSTSSubdomains bool
 	// MetricsProtected says that /metrics demands a token, so that any Host may be used for it.
 	MetricsProtected bool
-	// APIURL and IngestURL are the services behind the gateway when Deps holds no handlers for them.
-	APIURL    string
-	IngestURL string
+	// APIURLs and IngestURLs are the replicas of the services behind the gateway when Deps holds no handlers for them.
+	// A host name stands for all of its addresses.
+	APIURLs    []string
+	IngestURLs []string
 	// HopKey signs client addresses for those services.
 	HopKey []byte
 }
 
 // Deps is what the gateway stands on.
 type Deps struct {
-	// API answers /api, /metrics and /ws/dashboard; nil means Config.APIURL.
+	// API answers /api, /metrics and /ws/dashboard; nil means Config.APIURLs.
 	API http.Handler
-	// Ingest answers the agents' routes; nil means Config.IngestURL.
+	// Ingest answers the agents' routes; nil means Config.IngestURLs.
 	Ingest http.Handler
 	Hosts  *hosts.List
 	Logger *slog.Logger
@@ -66,6 +67,7 @@ type Deps struct {
 // Gateway is the edge. It holds no database handle and no master secret.
 type Gateway struct {
 	handler http.Handler
+	pools   []*edge.Pool
 }
 
 // New checks the configuration and builds the gateway.
@@ -79,11 +81,16 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	api, err := backend("api", deps.API, cfg.APIURL, cfg, deps)
+	metrics, err := edge.NewMetrics(deps.Registry)
 	if err != nil {
 		return nil, err
 	}
-	ingest, err := backend("ingest", deps.Ingest, cfg.IngestURL, cfg, deps)
+	g := &Gateway{}
+	api, err := g.backend("api", deps.API, cfg.APIURLs, cfg, deps, metrics)
+	if err != nil {
+		return nil, err
+	}
+	ingest, err := g.backend("ingest", deps.Ingest, cfg.IngestURLs, cfg, deps, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +105,6 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if !dashboard.Built() {
 		deps.Logger.Warn("this binary has no dashboard; run `make build` to get one")
 	}
-	metrics, err := edge.NewMetrics(deps.Registry)
-	if err != nil {
-		return nil, err
-	}
 	routes := &router{
 		api: api, ingest: ingest, dashboard: dashboard, securityText: securityText(deps.Now()),
 		push: (&edge.OriginCheck{Hosts: deps.Hosts, Origins: append([]string{cfg.PublicURL}, cfg.CORSOrigins...), AllowMissing: cfg.Dev}).Middleware(api),
@@ -109,7 +112,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	check := &edge.HostCheck{
 		Hosts: deps.Hosts, Verbose: cfg.Dev, MetricsExempt: cfg.MetricsProtected, Logger: deps.Logger, Refused: metrics.HostRefused,
 	}
-	return &Gateway{handler: chain(routes,
+	g.handler = chain(routes,
 		httpx.Request(httpx.RequestOptions{Resolver: httpx.NewIPResolver(cfg.TrustedProxies), Logger: deps.Logger, Quiet: quiet}),
 		metrics.Middleware,
 		httpx.Recover(deps.Logger),
@@ -117,7 +120,8 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 		check.Middleware,
 		httpx.CORS(httpx.CORSOptions{Origins: cfg.CORSOrigins, Credentials: cfg.CORSCredentials}),
 		httpx.BodyLimit(bodyLimit),
-	)}, nil
+	)
+	return g, nil
 }
 
 // chain wraps h so that the first middleware is the outermost.
@@ -128,23 +132,39 @@ func chain(h http.Handler, middleware ...func(http.Handler) http.Handler) http.H
 	return h
 }
 
-func backend(name string, given http.Handler, target string, cfg Config, deps Deps) (http.Handler, error) {
+func (g *Gateway) backend(name string, given http.Handler, targets []string, cfg Config, deps Deps, m *edge.Metrics) (http.Handler, error) {
 	if given != nil {
 		return given, nil
 	}
-	u, err := url.Parse(target)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("the gateway needs the address of the %s service, such as http://%s:7700, not %q", name, name, target)
+	pool, err := edge.NewPool(edge.PoolOptions{Name: name, Targets: targets, Logger: deps.Logger, Metrics: m})
+	if err != nil {
+		return nil, err
 	}
-	return edge.NewProxy(edge.ProxyOptions{Name: name, Target: u, HopKey: cfg.HopKey, Logger: deps.Logger}), nil
+	g.pools = append(g.pools, pool)
+	return edge.NewProxy(edge.ProxyOptions{Name: name, Pool: pool, HopKey: cfg.HopKey, Logger: deps.Logger}), nil
 }
 
 // Handler answers every request of the public listener.
 func (g *Gateway) Handler() http.Handler { return g.handler }
 
-// Run blocks until ctx ends; the gateway has no work of its own between requests.
+// Run looks after the replicas behind the gateway until ctx ends; without any it only waits.
 func (g *Gateway) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, p := range g.pools {
+		wg.Go(func() { p.Run(ctx) })
+	}
 	<-ctx.Done()
+	wg.Wait()
+	return nil
+}
+
+// Ready says which service behind the gateway has no replica that answers; nil means that all have.
+func (g *Gateway) Ready(context.Context) error {
+	for _, p := range g.pools {
+		if !p.Available() {
+			return fmt.Errorf("no replica of the %s service answers", p.Name())
+		}
+	}
 	return nil
 }
 

@@ -313,7 +313,7 @@ func TestReverseProxy(t *testing.T) {
 	api, ingest := service("api"), service("ingest")
 	defer ingest.Close()
 	list, _ := hosts.Build(hosts.Input{Env: []string{"127.0.0.1"}})
-	g, err := New(Config{APIURL: api.URL, IngestURL: ingest.URL, HopKey: key, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Deps{Hosts: list})
+	g, err := New(Config{APIURLs: []string{api.URL}, IngestURLs: []string{ingest.URL}, HopKey: key, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Deps{Hosts: list})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestReverseProxy(t *testing.T) {
 	}
 	_ = conn.Close()
 	api.Close()
-	if status, body, _ = call(1); status != 502 || !strings.Contains(body, "the api service does not answer") {
+	if status, body, _ = call(1); status != 503 || !strings.Contains(body, "the api service does not answer") {
 		t.Errorf("dead service: %d %s", status, body)
 	}
 }
@@ -364,7 +364,7 @@ func TestNewRefusesMissingParts(t *testing.T) {
 	if _, err := New(Config{}, Deps{API: named("api"), Ingest: named("ingest")}); err == nil {
 		t.Error("no host list accepted")
 	}
-	if _, err := New(Config{IngestURL: "ingest:7700"}, Deps{API: named("api"), Hosts: list}); err == nil || !strings.Contains(err.Error(), "ingest service") {
+	if _, err := New(Config{IngestURLs: []string{"ingest:7700"}}, Deps{API: named("api"), Hosts: list}); err == nil || !strings.Contains(err.Error(), "ingest service") {
 		t.Errorf("bad address: %v", err)
 	}
 }

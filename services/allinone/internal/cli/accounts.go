@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/launch"
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
@@ -99,39 +99,7 @@ func askHidden(ctx context.Context, f *os.File) (string, error) {
 
 // hasher returns the password hasher of the settings.
 func hasher(cfg *config.Config) *auth.Hasher {
-	return auth.NewHasher(auth.HasherConfig{Params: hashParams(cfg)})
-}
-
-// makeAdmin creates the first admin and its audit record.
-func makeAdmin(ctx context.Context, cfg *config.Config, s *store.Store, email, name, password, how string) (store.User, error) {
-	canonical, err := auth.CanonicalEmail(email)
-	if err != nil {
-		return store.User{}, fmt.Errorf("e-mail address %q: %w", email, err)
-	}
-	if refused := passwordPolicy(cfg).Check(password); refused != nil {
-		return store.User{}, errors.New(refused.Message)
-	}
-	hash, err := hasher(cfg).Hash(ctx, password)
-	if err != nil {
-		return store.User{}, err
-	}
-	n := store.NewUser{Email: canonical, PasswordHash: hash}
-	if name != "" {
-		n.DisplayName = &name
-	}
-	var user store.User
-	err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		var project store.Project
-		var err error
-		if user, project, err = tx.CreateFirstAdmin(ctx, n); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, domain.AuditEntry{
-			Action: "user.created", TargetType: "user", TargetID: user.ID.String(), Result: domain.ResultSuccess,
-			ProjectUID: project.UID, UserID: user.ID, Metadata: map[string]any{"email": canonical, "is_admin": true, "via": how},
-		})
-	})
-	return user, err
+	return auth.NewHasher(auth.HasherConfig{Params: launch.HashParams(cfg)})
 }
 
 func (a *app) superuserCommand() *cobra.Command {
@@ -160,7 +128,7 @@ Refuses with exit code 3 when an account exists already, 1 when address or passw
 				if err != nil {
 					return err
 				}
-				user, err := makeAdmin(ctx, cfg, s, email, name, password, "cli")
+				user, err := launch.MakeAdmin(ctx, cfg, s, email, name, password, "cli")
 				if errors.Is(err, domain.ErrConflict) {
 					return fail(exitState, "an account was created meanwhile")
 				}
@@ -204,7 +172,7 @@ Exit code 4 when there is no such account, 3 when the password is refused.`,
 				if err != nil {
 					return err
 				}
-				if refused := passwordPolicy(cfg).Check(password); refused != nil {
+				if refused := launch.PasswordPolicy(cfg).Check(password); refused != nil {
 					return fail(exitState, "%s", refused.Message)
 				}
 				hash, err := hasher(cfg).Hash(ctx, password)
@@ -232,24 +200,6 @@ Exit code 4 when there is no such account, 3 when the password is refused.`,
 	}
 	pw.add(cmd)
 	return cmd
-}
-
-// setupURL is the link of a first-boot token. The token is in the fragment, which browsers do not send
-// and servers do not log.
-func setupURL(cfg *config.Config, token string) string {
-	return strings.TrimRight(cfg.Server.PublicURL, "/") + "/setup#token=" + token
-}
-
-// keyring hashes tokens with the master secret.
-func keyring(cfg *config.Config) *auth.Keyring {
-	return auth.NewKeyring(cfg.Secret.Master.Bytes(), secretBytes(cfg.Secret.PreviousMasters)...)
-}
-
-// replaceSetupToken mints a first-boot token in place of any other, within tx.
-func replaceSetupToken(ctx context.Context, cfg *config.Config, tx *store.Tx) (token string, err error) {
-	token = auth.NewToken()
-	err = tx.ReplaceSetupToken(ctx, keyring(cfg).Hash(auth.SaltSetupToken, token), cfg.Auth.SetupTokenTTL.Duration())
-	return token, err
 }
 
 func (a *app) resetSetupCommand() *cobra.Command {
@@ -283,7 +233,7 @@ func (a *app) resetSetup(ctx context.Context, cfg *config.Config, s *store.Store
 		if !fresh {
 			return fail(exitRefused, "an account exists: the setup page is closed for good. Use 'z4j changepassword ADDRESS'")
 		}
-		if token, err = replaceSetupToken(ctx, cfg, tx); err != nil {
+		if token, err = launch.ReplaceSetupToken(ctx, cfg, tx); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, domain.AuditEntry{Action: "setup.tokens_reset", TargetType: "setup", Result: domain.ResultSuccess})
@@ -299,9 +249,9 @@ func (a *app) resetSetup(ctx context.Context, cfg *config.Config, s *store.Store
 	}
 	expires := s.Now().Add(cfg.Auth.SetupTokenTTL.Duration()).UTC().Format(time.RFC3339)
 	if asJSON {
-		return a.json(map[string]any{"url": setupURL(cfg, token), "expires_at": expires})
+		return a.json(map[string]any{"url": launch.SetupURL(cfg, token), "expires_at": expires})
 	}
-	a.printf("%s\n", setupURL(cfg, token))
+	a.printf("%s\n", launch.SetupURL(cfg, token))
 	a.notef("Open it before %s. It works once, and needs a running 'z4j serve'.\n", expires)
 	return nil
 }

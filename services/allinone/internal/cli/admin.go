@@ -317,7 +317,21 @@ value's form and bounds. Exit code 2 when they are not usable, 1 when one of the
 			return nil
 		},
 	}
-	cmd.AddCommand(show, validate)
+	hopKey := &cobra.Command{
+		Use: "hop-key", Short: "Print the key that the gateway shares with the services behind it", Args: cobra.NoArgs,
+		Long: `Prints Z4J_HOP_KEY as it is in force: set, or derived from Z4J_SECRET. Give it to 'z4j gateway', which then needs no
+other secret.`,
+		Example: "  Z4J_HOP_KEY=\"$(z4j config hop-key)\" z4j gateway",
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load(config.Options{})
+			if err != nil {
+				return err
+			}
+			a.printf("%s\n", cfg.Secret.Hop.Reveal())
+			return nil
+		},
+	}
+	cmd.AddCommand(show, validate, hopKey)
 	return cmd
 }
 

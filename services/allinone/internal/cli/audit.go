@@ -14,12 +14,14 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "audit", Short: "Work with the audit chain", Args: unknownCommand,
-		Long: `Everything that changes something is recorded in a chain of signed rows: none can be changed, taken out or put in
-between without the chain showing it.`,
-		RunE: help,
-	}
+	cmd := a.single(audit.Process(), "Run only the audit service, or work with the audit chain",
+		`Everything that changes something is recorded in a chain of signed rows: none can be changed, taken out or put in
+between without the chain showing it. 'z4j audit verify' checks it.
+
+Without a subcommand it runs the service that is the chain's only writer; further replicas of it stand by. 'z4j serve'
+does that too, so only an installation of single services needs it.
+`+commonHelp, "  z4j audit verify\n  Z4J_DATABASE_URL=postgres://... Z4J_SECRET=... z4j audit")
+	cmd.Args = unknownCommand
 	var limit int
 	var known string
 	var asJSON bool
@@ -48,7 +50,7 @@ func (a *app) verifyChain(ctx context.Context, cfg *config.Config, s *store.Stor
 	if limit < 1 || limit > 5000 {
 		return fail(exitUsage, "--limit must lie between 1 and 5000")
 	}
-	svc, err := audit.New(auditConfig(cfg), audit.Deps{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	svc, err := audit.New(audit.ConfigFrom(cfg), audit.Deps{Store: s, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fail(exitFailed, "%w", err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/launch"
 	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 )
@@ -115,6 +116,9 @@ func coded(cmd *cobra.Command) {
 			if err == nil || errors.As(err, &e) {
 				return err
 			}
+			if l, ok := errors.AsType[*launch.ExitError](err); ok {
+				return &exitError{l.Code, err}
+			}
 			return &exitError{exitFailed, err}
 		}
 	}
@@ -174,6 +178,7 @@ Settings come from the environment, ./.env, config.env and secret.env; see 'z4j 
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.versionCommand(), a.doctorCommand(),
 		a.superuserCommand(), a.passwordCommand(), a.hostsCommand(), a.migrateCommand(), a.resetSetupCommand(),
 		a.resetCommand(), a.configCommand(), a.metricsTokenCommand(), a.auditCommand())
+	root.AddCommand(a.singleCommands()...)
 	coded(root)
 	return root
 }
@@ -211,11 +216,14 @@ const (
 // open connects to the database and brings the schema up to date as far as it may; otherwise an old or missing
 // schema is an error that names the command.
 func (a *app) open(ctx context.Context, cfg *config.Config, log *slog.Logger, m migration) (*store.Store, error) {
-	o := storeOptions(cfg)
+	o := launch.StoreOptions(cfg)
 	o.Logger = log
 	s, err := store.Open(ctx, o)
 	if err != nil {
 		return nil, fail(exitState, "open the database %s: %w", cfg.Database.SafeURL(), err)
+	}
+	if err := s.Preflight(ctx); errors.Is(err, store.ErrUnusable) {
+		return nil, errors.Join(fail(exitRefused, "%w", err), s.Close())
 	}
 	if err := a.schema(ctx, s, m); err != nil {
 		return nil, errors.Join(err, s.Close())

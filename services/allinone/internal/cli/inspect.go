@@ -20,8 +20,6 @@ import (
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
-func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
-
 // countWindow is the time within which counters equal a recount: what retention took is counted but not there.
 func countWindow(cfg *config.Config, now time.Time) store.CountWindow {
 	w := store.CountWindow{Events: now.Add(-cfg.Retention.Events()), Rollups: now.Add(-cfg.Retention.Rollups())}
@@ -29,14 +27,6 @@ func countWindow(cfg *config.Config, now time.Time) store.CountWindow {
 		w.Tasks = now.Add(-keep)
 	}
 	return w
-}
-
-// poolSize is the connection pool: the setting speaks of PostgreSQL, SQLite takes its own default.
-func poolSize(cfg *config.Config) int {
-	if cfg.Database.Engine() == config.EngineSQLite {
-		return 0
-	}
-	return cfg.Database.PoolSize
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -11,18 +11,17 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/bus"
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/hosts"
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/launch"
 	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/run"
 	"github.com/z4jdev/z4j/pkg/store"
@@ -144,7 +143,7 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if cmd.Flags().Changed("admin-password") {
 		a.notef("z4j: warning: --admin-password is visible in the process list; prefer Z4J_BOOTSTRAP_ADMIN_PASSWORD\n")
 	}
-	list, err := a.hostList(cmd.Context(), cfg, f.hosts, log)
+	list, err := launch.HostList(cmd.Context(), cfg, f.hosts, log)
 	if err != nil {
 		return fail(exitRefused, "%w", err)
 	}
@@ -153,7 +152,7 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 		return err
 	}
 	// The listener comes before anything is printed: a link to a port that somebody else holds helps nobody.
-	ln, err := listen(cmd.Context(), cfg)
+	ln, err := launch.Listen(cmd.Context(), cfg)
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -172,7 +171,7 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if cfg.Database.Engine() != config.EngineSQLite && cfg.Database.RedisURL.Reveal() == "" {
 		a.notef("z4j: no Z4J_REDIS_URL: with more than one replica, changes show after up to three seconds\n")
 	}
-	if err := a.firstAdmin(cmd.Context(), cfg, s); err != nil {
+	if err := launch.FirstAdmin(cmd.Context(), cfg, s, a.stderr); err != nil {
 		return errors.Join(err, ln.Close(), b.close())
 	}
 	err = b.run(cmd.Context(), ln)
@@ -183,92 +182,6 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 		return fail(exitFailed, "%w", err)
 	}
 	return nil
-}
-
-// listen opens the port, or says who to blame.
-func listen(ctx context.Context, cfg *config.Config) (net.Listener, error) {
-	addr := net.JoinHostPort(cfg.Server.BindHost, strconv.Itoa(cfg.Server.BindPort))
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fail(exitFailed, "port %d is in use by another program: stop it, or choose another with --port", cfg.Server.BindPort)
-	}
-	if err != nil {
-		return nil, fail(exitFailed, "listen on %s: %w", addr, err)
-	}
-	return ln, nil
-}
-
-// hostList merges the layers of the Host allow-list.
-func (a *app) hostList(ctx context.Context, cfg *config.Config, flags []string, log *slog.Logger) (*hosts.List, error) {
-	in := hosts.Input{Env: cfg.Hosts.Allowed, Flags: flags}
-	if len(in.Env) == 0 {
-		entries, wrong, err := hosts.File{Path: cfg.AllowedHostsFile()}.Read()
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range wrong {
-			log.Warn("line of the allowed-hosts file has no effect", "err", w)
-		}
-		in.File, in.Auto = entries, hosts.Detect(ctx)
-	}
-	return hosts.Build(in)
-}
-
-// firstAdmin creates the first account from the settings, or offers the setup link.
-func (a *app) firstAdmin(ctx context.Context, cfg *config.Config, s *store.Store) error {
-	fresh, err := s.FirstBoot(ctx)
-	if err != nil {
-		return fail(exitState, "%w", err)
-	}
-	if !fresh {
-		return nil
-	}
-	if email, password := cfg.Bootstrap.AdminEmail, cfg.Bootstrap.AdminPassword.Reveal(); email != "" && password != "" {
-		user, err := makeAdmin(ctx, cfg, s, email, cfg.Bootstrap.AdminDisplayName, password, "bootstrap")
-		switch {
-		case errors.Is(err, domain.ErrConflict):
-			return nil // another replica was first
-		case err != nil:
-			return fail(exitRefused, "the first admin from the settings was refused: %w", err)
-		}
-		a.notef("z4j: admin %s provisioned from the settings\n", user.Email)
-		return nil
-	}
-	token, won, err := offerSetupToken(ctx, cfg, s)
-	if err != nil {
-		return fail(exitState, "%w", err)
-	}
-	if !won {
-		a.notef("z4j: no account yet; another replica printed the setup link ('z4j reset-setup' prints a new one)\n")
-		return nil
-	}
-	expires := s.Now().Add(cfg.Auth.SetupTokenTTL.Duration())
-	a.notef(`
-  Welcome to z4j. Create the first admin account:
-
-    %s
-
-  The link works once, until %s.
-  Another one: z4j reset-setup     Without a browser: z4j createsuperuser --email you@example.com
-
-`, setupURL(cfg, token), expires.Format(time.RFC3339))
-	return nil
-}
-
-// offerSetupToken mints the first-boot token. The one process of an SQLite installation replaces what an
-// earlier start left; replicas on PostgreSQL let the first insert win.
-func offerSetupToken(ctx context.Context, cfg *config.Config, s *store.Store) (token string, won bool, err error) {
-	err = s.InTx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-		if s.Engine() == config.EngineSQLite {
-			won = true
-			token, err = replaceSetupToken(ctx, cfg, tx)
-			return err
-		}
-		token = auth.NewToken()
-		won, err = tx.OfferSetupToken(ctx, keyring(cfg).Hash(auth.SaltSetupToken, token), cfg.Auth.SetupTokenTTL.Duration())
-		return err
-	})
-	return token, won, err
 }
 
 // brain is the four services over one database and one bus.
@@ -291,15 +204,8 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 	}
 	registry := obs.NewRegistry()
 	b := &brain{cfg: cfg, log: log, store: s}
-	id, err := s.InstallationID(ctx)
-	if err != nil {
+	if b.bus, err = launch.OpenBus(ctx, cfg, s, log, registry); err != nil {
 		return nil, err
-	}
-	// Installations may share a Redis: none hears the other's hints.
-	w.Bus.Namespace = "z4j:" + id.String()
-	w.Bus.Logger, w.Bus.Registerer = log.With("service", "bus"), registry
-	if b.bus, err = bus.Open(w.Bus); err != nil {
-		return nil, fmt.Errorf("open the bus: %w", err)
 	}
 	if err := b.build(w, list, registry); err != nil {
 		return nil, errors.Join(err, b.bus.Close())
@@ -320,7 +226,7 @@ func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry)
 	}
 	if b.api, err = api.New(w.API, api.Deps{
 		Store: b.store, Bus: b.bus, Logger: b.log.With("service", "api"), Registry: registry,
-		Resolver: httpx.NewIPResolver(w.Gateway.TrustedProxies), AllowedHost: list.AllowsHost, AuditHealth: b.auditHealth,
+		Resolver: httpx.NewIPResolver(w.Gateway.TrustedProxies), AllowedHost: list.AllowsHost, AuditHealth: api.StoredAuditHealth(b.store),
 	}); err != nil {
 		return fmt.Errorf("api service: %w", err)
 	}
@@ -332,19 +238,6 @@ func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry)
 	return nil
 }
 
-// auditHealth is the audit service's last word, from the database: of several replicas only one keeps the chain.
-func (b *brain) auditHealth(ctx context.Context) (api.AuditHealth, error) {
-	started, err := b.store.AuditStarted(ctx)
-	if err != nil {
-		return api.AuditHealth{}, err
-	}
-	h, err := b.store.AuditHealth(ctx)
-	if err != nil || !h.Damaged {
-		return api.AuditHealth{Activated: started}, err
-	}
-	return api.AuditHealth{Activated: started, Problem: h.Message}, nil
-}
-
 // run serves until ctx ends: first no new requests are taken and the sockets end, then the services
 // stop, and last the audit chain, which everything else still writes to.
 func (b *brain) run(ctx context.Context, ln net.Listener) error {
@@ -352,7 +245,9 @@ func (b *brain) run(ctx context.Context, ln net.Listener) error {
 		// Business goes on with a damaged chain: records wait in the outbox and the health says so.
 		b.log.Log(ctx, obs.LevelCritical, "the audit chain can't be continued", "err", err)
 	}
-	srv := httpx.NewServer(b.gateway.Handler(), b.log)
+	work, drain := launch.Drain(ctx, b.cfg.Services.ShutdownDelay.Duration(), b.log)
+	defer drain.Stop()
+	srv := httpx.NewServer(drain.Handler(b.gateway.Handler()), b.log)
 	g := run.New(b.log, stopLimit)
 	g.Add("http", run.Serve(srv, ln, drainLimit))
 	g.Add("gateway", b.gateway.Run)
@@ -360,7 +255,7 @@ func (b *brain) run(ctx context.Context, ln net.Listener) error {
 	g.Add("ingest", b.ingest.Run)
 	g.AddBase("audit", b.audit.Run)
 	b.log.Info("ready", "version", domain.Version, "address", ln.Addr().String(), "database", b.store.Engine())
-	err := g.Run(ctx)
+	err := g.Run(work)
 	b.log.Info("stopped")
 	return err
 }

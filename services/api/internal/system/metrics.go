@@ -5,44 +5,14 @@ package system
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/z4jdev/z4j/pkg/auth"
-	"github.com/z4jdev/z4j/pkg/domain"
-	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
 )
-
-// MetricsGuard lets scrapers with the token through, or everybody when public.
-func MetricsGuard(token string, public bool, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if public {
-			next.ServeHTTP(w, r)
-			return
-		}
-		given, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		problem := ""
-		switch {
-		case token == "":
-			problem = "metrics: not configured: set Z4J_METRICS_AUTH_TOKEN"
-		case !isBearer:
-			problem = "metrics: authorization required: send the token of `z4j metrics-token` as a bearer token"
-		case !auth.Equal(given, token):
-			problem = "metrics: invalid bearer token"
-		}
-		if problem != "" {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			httpx.WriteError(w, r, domain.Errorf(domain.CodeUnauthenticated, "%s", problem))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
 
 const (
 	scrapeLimit   = 3 * time.Second

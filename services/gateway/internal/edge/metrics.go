@@ -20,6 +20,9 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
 	refused  prometheus.Counter
+	replicas *prometheus.GaugeVec
+	ready    *prometheus.GaugeVec
+	retries  *prometheus.CounterVec
 }
 
 // NewMetrics registers the edge's metrics.
@@ -38,11 +41,20 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "z4j_gateway_host_refusals_total", Help: "Requests refused because of their Host header.",
 		}),
+		replicas: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "z4j_gateway_upstream_replicas", Help: "Known replicas of a service behind the gateway.",
+		}, []string{"upstream"}),
+		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "z4j_gateway_upstream_ready_replicas", Help: "Replicas of a service that were ready at the last probe.",
+		}, []string{"upstream"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "z4j_gateway_upstream_retries_total", Help: "Requests offered to another replica because the first was away.",
+		}, []string{"upstream"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.refused, m.replicas, m.ready, m.retries} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register gateway metrics: %w", err)
 		}
@@ -52,6 +64,20 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 
 // HostRefused counts one refusal of the Host check.
 func (m *Metrics) HostRefused() { m.refused.Inc() }
+
+func (m *Metrics) upstreams(name string, ready, all int) {
+	if m == nil {
+		return
+	}
+	m.ready.WithLabelValues(name).Set(float64(ready))
+	m.replicas.WithLabelValues(name).Set(float64(all))
+}
+
+func (m *Metrics) retried(name string) {
+	if m != nil {
+		m.retries.WithLabelValues(name).Inc()
+	}
+}
 
 // surface sorts paths into a fixed set.
 func surface(path string) string {

@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
@@ -19,8 +17,9 @@ import (
 // ProxyOptions configures NewProxy.
 type ProxyOptions struct {
 	// Name is the service's name in messages and in the log.
-	Name   string
-	Target *url.URL
+	Name string
+	// Pool is the service's replicas.
+	Pool *Pool
 	// HopKey signs the client's address for the service.
 	HopKey []byte
 	Logger *slog.Logger
@@ -31,21 +30,15 @@ type ProxyOptions struct {
 func NewProxy(opt ProxyOptions) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {
-			pr.SetURL(opt.Target)
+			// The pool names the replica.
+			pr.Out.URL.Scheme, pr.Out.URL.Host = "http", opt.Name
 			pr.Out.Host = pr.In.Host
 			client := httpx.ClientIP(pr.In.Context())
 			pr.Out.Header.Set("X-Forwarded-For", client.String())
 			pr.Out.Header.Set(httpx.RequestIDHeader, httpx.RequestID(pr.In.Context()))
 			httpx.SignHop(pr.Out, opt.HopKey, client, time.Now())
 		},
-		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			MaxIdleConns:        512,
-			MaxIdleConnsPerHost: 256,
-			IdleConnTimeout:     90 * time.Second,
-			// Compression is between the client and the service; the gateway passes it through.
-			DisableCompression: true,
-		},
+		Transport: opt.Pool,
 		ModifyResponse: func(resp *http.Response) error {
 			// The edge has set these already; twice would be a fault in some browsers.
 			for _, name := range []string{
@@ -66,10 +59,12 @@ func proxyError(opt ProxyOptions, w http.ResponseWriter, r *http.Request, err er
 		httpx.WriteError(w, r, err)
 		return
 	}
+	// Whatever was sent may have been done: only what certainly was not is tried again before this point.
+	w.Header().Set("Retry-After", "2")
 	httpx.WriteError(w, r, &domain.Error{
 		Code:    domain.CodeUnavailable,
 		Message: "the " + opt.Name + " service does not answer; it may be restarting, try again in a moment",
-		Status:  http.StatusBadGateway,
+		Status:  http.StatusServiceUnavailable,
 		Cause:   err,
 	})
 }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/z4jdev/z4j/pkg/auth"
+	"github.com/z4jdev/z4j/pkg/bus"
+	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/hosts"
+	"github.com/z4jdev/z4j/pkg/store"
+)
+
+// StoreOptions is the database's part of the settings; the logger is the caller's.
+func StoreOptions(cfg *config.Config) store.Options {
+	return store.Options{
+		URL: cfg.Database.URL.Reveal(), ReadConns: poolSize(cfg), AuditKey: auth.AuditOutboxKey(cfg.Secret.AuditChain.Bytes()),
+		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour,
+	}
+}
+
+// poolSize is the connection pool: the setting speaks of PostgreSQL, SQLite takes its own default.
+func poolSize(cfg *config.Config) int {
+	if cfg.Database.Engine() == config.EngineSQLite {
+		return 0
+	}
+	return cfg.Database.PoolSize
+}
+
+// AwaitStore opens the database of the settings and waits until it answers and has the schema of this binary. A database
+// that can never do (too old, without the needed rights, migrated by a newer version) is an *ExitError at once.
+func AwaitStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
+	o := StoreOptions(cfg)
+	o.Logger = log
+	var reported time.Time
+	for {
+		s, err := tryOpen(ctx, o)
+		if err == nil {
+			return s, nil
+		}
+		if e := (*ExitError)(nil); errors.As(err, &e) || ctx.Err() != nil {
+			return nil, err
+		}
+		if time.Since(reported) >= waitReport {
+			reported = time.Now()
+			log.Warn("waiting for the database", "database", cfg.Database.SafeURL(), "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(waitPause):
+		}
+	}
+}
+
+// tryOpen opens the database once. An error that is no *ExitError is worth another try.
+func tryOpen(ctx context.Context, o store.Options) (*store.Store, error) {
+	s, err := store.Open(ctx, o)
+	if err != nil {
+		return nil, fail(ExitRefused, "open the database: %w", err)
+	}
+	if err := usable(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func usable(ctx context.Context, s *store.Store) error {
+	if err := s.Preflight(ctx); err != nil {
+		if errors.Is(err, store.ErrUnusable) {
+			return fail(ExitRefused, "%w", err)
+		}
+		return err
+	}
+	current, head, err := s.SchemaVersion(ctx)
+	switch {
+	case err != nil:
+		return err
+	case current > head:
+		return fail(ExitFailed, "the database has schema %d, this z4j knows %d: a newer version migrated it. Run that version or a newer one", current, head)
+	case current < head:
+		return fmt.Errorf("the database has schema %d, this z4j needs %d: run 'z4j migrate upgrade head'", current, head)
+	}
+	return nil
+}
+
+// OpenBus opens the bus of the settings. Installations may share a Redis: none hears the other's hints.
+func OpenBus(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger, reg prometheus.Registerer) (bus.Bus, error) {
+	id, err := s.InstallationID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := bus.Open(bus.Config{
+		URL: cfg.Database.RedisURL.Reveal(), DropPercent: cfg.Database.BusDrop, Namespace: "z4j:" + id.String(),
+		Logger: log.With("part", "bus"), Registerer: reg,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the bus: %w", err)
+	}
+	return b, nil
+}
+
+// HostList merges the layers of the Host allow-list; names are those typed on the command line.
+func HostList(ctx context.Context, cfg *config.Config, names []string, log *slog.Logger) (*hosts.List, error) {
+	in := hosts.Input{Env: cfg.Hosts.Allowed, Flags: names}
+	if len(in.Env) == 0 {
+		entries, wrong, err := hosts.File{Path: cfg.AllowedHostsFile()}.Read()
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range wrong {
+			log.Warn("line of the allowed-hosts file has no effect", "err", w)
+		}
+		in.File, in.Auto = entries, hosts.Detect(ctx)
+	}
+	return hosts.Build(in)
+}
+
+// Keyring hashes tokens with the master secret of the settings.
+func Keyring(cfg *config.Config) *auth.Keyring {
+	return auth.NewKeyring(cfg.Secret.Master.Bytes(), SecretBytes(cfg.Secret.PreviousMasters)...)
+}
+
+// SecretBytes reveals a list of secrets.
+func SecretBytes(secrets []config.Secret) [][]byte {
+	list := make([][]byte, 0, len(secrets))
+	for _, s := range secrets {
+		list = append(list, s.Bytes())
+	}
+	return list
+}
