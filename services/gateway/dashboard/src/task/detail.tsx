@@ -1,39 +1,52 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useQuery } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { useParams } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
 import { ApiError } from "../api/client";
 import { useLink } from "../api/live";
 import { pollInterval, queries } from "../api/queries";
-import { formatDuration } from "../api/time";
-import type { Json, Task } from "../api/types";
+import type { Task, TaskEvent } from "../api/types";
 import { SilentWorkerHint } from "../tasks/hint";
-import { Absolute, Age, useNow } from "../ui/clock";
-import { CopyButton, Empty, ErrorNote, Panel, Skeleton } from "../ui/controls";
-import { JsonBlock } from "../ui/json";
+import { useNow } from "../ui/clock";
+import { CopyButton, ErrorNote, Panel, Skeleton } from "../ui/controls";
 import { TaskBadge } from "../ui/state";
 import { useTitle } from "../ui/title";
 import { TaskActions } from "./actions";
-import { RawEvents, Timeline } from "./timelineview";
+import { buildHistory, retriesOf } from "./attempts";
+import { Facts } from "./facts";
+import { Gantt } from "./gantt";
+import { CalledWith, Result } from "./payload";
+import { RawEvents } from "./rawevents";
+import { Steps } from "./steps";
 import { Traceback } from "./tracebackview";
-import { displayName, isTerminal, runtime, shortName, verdict, waitTime } from "./verdict";
+import { lookFor, Unknown } from "./unknown";
+import { displayName, isTerminal, judge, shortName } from "./verdict";
+import { VerdictLine } from "./verdictline";
 
 /** The question of this page: why did it end like this? */
 export function TaskPage() {
-  const { slug, engine, taskId } = useParams({ from: "/app/projects/$slug/tasks/$engine/$taskId" });
+  const params = useParams({ from: "/app/projects/$slug/tasks/$engine/$taskId" });
+  // Another task is another page: nothing of the one before (open parts, commands sent) may stay.
+  return <TaskOf key={`${params.slug}/${params.engine}/${params.taskId}`} {...params} />;
+}
+
+function TaskOf({ slug, engine, taskId }: { slug: string; engine: string; taskId: string }) {
   const refetchInterval = pollInterval(useLink());
+  const [opened] = useState(Date.now);
   const task = useQuery({
     ...queries.task(slug, engine, taskId),
     // A task that a retry has just started is not known before its first event.
-    refetchInterval: (query) => (query.state.error ? 3000 : refetchInterval),
+    refetchInterval: (query) => {
+      if (!query.state.error) return refetchInterval;
+      return Date.now() - opened < lookFor ? 1500 : 15_000;
+    },
   });
   const events = useQuery({ ...queries.events(slug, engine, taskId), refetchInterval });
-  const now = useNow();
   useTitle(task.data ? shortName(displayName(task.data.name)) : "Task", slug);
 
   if (!task.data) {
     if (task.error instanceof ApiError && task.error.status === 404)
-      return <Unknown slug={slug} taskId={taskId} />;
+      return <Unknown slug={slug} engine={engine} taskId={taskId} />;
     if (task.error) {
       return (
         <div className="p-4">
@@ -47,133 +60,125 @@ export function TaskPage() {
     }
     return <Loading />;
   }
-  const data = task.data;
-  const list = events.data?.items ?? [];
-  const trace = data.traceback ?? (data.exception?.includes("\n") ? data.exception : null);
+  return (
+    <Loaded
+      slug={slug}
+      task={task.data}
+      events={events.data?.items ?? null}
+      eventsError={events.error}
+      onRetry={() => void events.refetch()}
+    />
+  );
+}
+
+const none: TaskEvent[] = [];
+
+function Loaded({
+  slug,
+  task,
+  events,
+  eventsError,
+  onRetry,
+}: {
+  slug: string;
+  task: Task;
+  events: TaskEvent[] | null;
+  eventsError: unknown;
+  onRetry: () => void;
+}) {
+  const now = useNow();
+  const live = !isTerminal(task.state);
+  // What surrounds the task explains one that does not end.
+  const workers = useQuery({
+    ...queries.workers(slug),
+    enabled: live,
+    refetchInterval: live ? 10_000 : false,
+  });
+  const agents = useQuery(queries.agents(slug));
+  const list = events ?? none;
+  const history = useMemo(() => buildHistory(list, task), [list, task]);
+  const retries = retriesOf(task, history.attempts);
+  const found = judge(task, list, now, { workers: workers.data, agents: agents.data });
+  const trace = task.traceback ?? (task.exception?.includes("\n") ? task.exception : null);
 
   return (
     <div className="mx-auto max-w-[1600px] space-y-4 p-3 md:p-4">
       <header className="space-y-2">
         <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-          <h1 className="min-w-0 text-lg font-semibold">{displayName(data.name)}</h1>
-          <TaskBadge state={data.state} />
+          <h1 className="min-w-0 text-lg font-semibold">{displayName(task.name)}</h1>
+          <TaskBadge state={task.state} />
         </div>
-        <p className="text-base" data-testid="verdict">
-          {verdict(data, list, now)}
-        </p>
-        <TaskActions slug={slug} task={data} events={list} />
+        <VerdictLine verdict={found} />
+        <TaskActions slug={slug} task={task} events={list} />
       </header>
 
-      {!isTerminal(data.state) && data.state !== "started" && <SilentWorkerHint slug={slug} />}
+      {live && task.state !== "started" && <SilentWorkerHint slug={slug} />}
 
       <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(18rem,1fr)]">
         <div className="min-w-0 space-y-4">
           <Panel title="What happened">
-            {events.error && !events.data ? (
-              <ErrorNote
-                error={events.error}
-                what="The events could not be loaded"
-                onRetry={() => void events.refetch()}
-              />
+            {eventsError && !events ? (
+              <ErrorNote error={eventsError} what="The events could not be loaded" onRetry={onRetry} />
+            ) : !events ? (
+              <LoadingBars />
+            ) : history.attempts.length === 0 ? (
+              <p className="text-soft">
+                No event is stored for this task; its events may have passed their retention.
+              </p>
             ) : (
-              <Timeline events={list} loading={!events.data} open={!isTerminal(data.state)} />
+              <div className="space-y-3">
+                <Gantt attempts={history.attempts} now={now} live={live} />
+                {history.steps.length > 0 && (
+                  <details open={history.attempts.length === 1 || undefined}>
+                    <summary className="text-soft">
+                      {history.steps.length} {history.steps.length === 1 ? "event" : "events"} in order
+                    </summary>
+                    <div className="pt-2">
+                      <Steps steps={history.steps} attempts={history.attempts.length} />
+                    </div>
+                  </details>
+                )}
+              </div>
             )}
           </Panel>
-          {trace ? <Traceback source={trace} /> : data.exception && <Exception text={data.exception} />}
-          <Panel title="Called with">
-            <Call task={data} />
-          </Panel>
-          {data.result !== null && data.result !== undefined && (
-            <Panel
-              title="Result"
-              actions={<CopyButton text={plain(data.result)} label="Copy the result" compact />}
-            >
-              <Value value={data.result} />
-            </Panel>
-          )}
-          <RawEvents events={list} />
+          {trace ? <Traceback source={trace} /> : task.exception && <Exception text={task.exception} />}
+          <div className="grid items-start gap-4 xl:grid-cols-2 xl:*:only:col-span-2">
+            <CalledWith task={task} />
+            <Result task={task} />
+          </div>
+          <RawEvents events={list} agents={agents.data} />
         </div>
-        <Facts task={data} slug={slug} />
+        <Facts task={task} slug={slug} retries={retries} />
       </div>
     </div>
   );
 }
 
-function Unknown({ slug, taskId }: { slug: string; taskId: string }) {
+function LoadingBars() {
   return (
-    <Empty title="This task is not known here">
-      <p>
-        No event about <code>{taskId}</code> has arrived. A task that was just started shows up with its first
-        event, and this page then fills by itself; an old one may have passed its retention or was deleted.
-      </p>
-      <p>
-        <Link to="/projects/$slug/tasks" params={{ slug }} className="text-accent underline">
-          Back to the tasks
-        </Link>
-      </p>
-    </Empty>
+    <div role="status" className="space-y-2">
+      <span className="sr-only">Loading the events</span>
+      <Skeleton className="h-6" />
+      <Skeleton className="h-20" />
+    </div>
   );
 }
 
 function Loading() {
   return (
-    <div role="status" className="space-y-4 p-4">
+    <div role="status" className="mx-auto max-w-[1600px] space-y-4 p-3 md:p-4">
       <span className="sr-only">Loading the task</span>
       <Skeleton className="h-7 w-72" />
-      <Skeleton className="h-5 w-96 max-w-full" />
-      <div className="grid gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(18rem,1fr)]">
-        <Skeleton className="h-64" />
-        <Skeleton className="h-64" />
+      <Skeleton className="h-6 w-96 max-w-full" />
+      <Skeleton className="h-8 w-64" />
+      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(18rem,1fr)]">
+        <div className="space-y-4">
+          <Skeleton className="h-52" />
+          <Skeleton className="h-40" />
+          <Skeleton className="h-32" />
+        </div>
+        <Skeleton className="h-72" />
       </div>
-    </div>
-  );
-}
-
-const plain = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
-
-/** Results often are the text of a Python repr; JSON inside text is shown as a tree. */
-function Value({ value }: { value: Json }) {
-  if (typeof value === "string") {
-    const parsed = parseStructured(value);
-    if (parsed === undefined)
-      return <pre className="max-h-96 overflow-auto whitespace-pre-wrap">{value}</pre>;
-    return <JsonBlock value={parsed} />;
-  }
-  return <JsonBlock value={value} />;
-}
-
-function parseStructured(text: string): Json | undefined {
-  if (!/^\s*[[{]/.test(text)) return undefined;
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return undefined;
-  }
-}
-
-function Call({ task }: { task: Task }) {
-  const noArgs = task.args === null || (Array.isArray(task.args) && task.args.length === 0);
-  const noKwargs =
-    task.kwargs === null ||
-    (typeof task.kwargs === "object" && !Array.isArray(task.kwargs) && Object.keys(task.kwargs).length === 0);
-  if (task.args === null && task.kwargs === null) {
-    return <p className="text-soft">The {task.engine} agent does not report arguments for this task.</p>;
-  }
-  if (noArgs && noKwargs) return <p className="text-soft">No arguments.</p>;
-  return (
-    <div className="grid gap-4 md:grid-cols-2">
-      {!noArgs && (
-        <div className="min-w-0">
-          <h3 className="mb-1 text-xs font-semibold text-soft">Arguments</h3>
-          <Value value={task.args} />
-        </div>
-      )}
-      {!noKwargs && (
-        <div className="min-w-0">
-          <h3 className="mb-1 text-xs font-semibold text-soft">Keyword arguments</h3>
-          <Value value={task.kwargs} />
-        </div>
-      )}
     </div>
   );
 }
@@ -183,100 +188,5 @@ function Exception({ text }: { text: string }) {
     <Panel title="Exception" actions={<CopyButton text={text} label="Copy the exception" compact />}>
       <pre className="whitespace-pre-wrap text-bad">{text}</pre>
     </Panel>
-  );
-}
-
-function Facts({ task, slug }: { task: Task; slug: string }) {
-  const related = (id: string | null): ReactNode =>
-    id && id !== task.task_id ? (
-      <Link
-        to="/projects/$slug/tasks/$engine/$taskId"
-        params={{ slug, engine: task.engine, taskId: id }}
-        className="font-mono text-xs text-accent underline"
-      >
-        {id}
-      </Link>
-    ) : null;
-  const facts: [string, ReactNode][] = [
-    [
-      "Task id",
-      <span key="id" className="flex items-start gap-1">
-        <code className="min-w-0">{task.task_id}</code>
-        <CopyButton text={task.task_id} label="Copy the task id" compact />
-      </span>,
-    ],
-    ["Engine", task.engine],
-    [
-      "Queue",
-      task.queue && (
-        <Link
-          to="/projects/$slug/tasks"
-          params={{ slug }}
-          search={{ queue: task.queue }}
-          className="text-accent underline"
-        >
-          {task.queue}
-        </Link>
-      ),
-    ],
-    [
-      "Worker",
-      task.worker_name && (
-        <Link
-          to="/projects/$slug/tasks"
-          params={{ slug }}
-          search={{ worker: task.worker_name }}
-          className="text-accent underline"
-        >
-          {task.worker_name}
-        </Link>
-      ),
-    ],
-    ["Priority", task.priority === "normal" ? null : task.priority],
-    ["Retries", task.retry_count > 0 ? String(task.retry_count) : null],
-    ["Due", task.eta && <Absolute at={task.eta} />],
-    ["Received", task.received_at && <When at={task.received_at} />],
-    ["Started", task.started_at && <When at={task.started_at} />],
-    ["Ended", task.finished_at && <When at={task.finished_at} />],
-    ["Waited", waitTime(task) !== null ? formatDuration(waitTime(task)) : null],
-    ["Ran", runtime(task) !== null ? formatDuration(runtime(task)) : null],
-    ["Started by", related(task.parent_task_id)],
-    ["Workflow root", related(task.root_task_id)],
-    ["Tags", task.tags.length > 0 ? task.tags.join(", ") : null],
-  ];
-  return (
-    <Panel title="Facts">
-      <dl className="grid grid-cols-[6.5rem_minmax(0,1fr)] gap-x-3 gap-y-1.5">
-        {facts
-          .filter(([, value]) => value)
-          .map(([label, value]) => (
-            <div key={label} className="contents">
-              <dt className="text-soft">{label}</dt>
-              <dd className="min-w-0">{value}</dd>
-            </div>
-          ))}
-      </dl>
-      <p className="mt-3">
-        <Link
-          to="/projects/$slug/tasks"
-          params={{ slug }}
-          search={{ name: task.name }}
-          className="text-accent underline"
-        >
-          All runs of {shortName(displayName(task.name))}
-        </Link>
-      </p>
-    </Panel>
-  );
-}
-
-function When({ at }: { at: string }) {
-  return (
-    <>
-      <Absolute at={at} millis />{" "}
-      <span className="whitespace-nowrap text-soft">
-        (<Age at={at} suffix=" ago" />)
-      </span>
-    </>
   );
 }

@@ -8,7 +8,8 @@ import { Absolute, useNow } from "../ui/clock";
 import { CopyButton } from "../ui/controls";
 import { TaskBadge } from "../ui/state";
 import { Traceback } from "./tracebackview";
-import { displayName, runtime, verdict, waitTime } from "./verdict";
+import { displayName, judge, runtime, waitTime } from "./verdict";
+import { VerdictLine } from "./verdictline";
 
 /** TaskSummary answers the task page's question in a side panel: verdict, key facts, head of the traceback. */
 export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
@@ -30,7 +31,7 @@ export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
         <span className="min-w-0 font-semibold">{displayName(task.name)}</span>
         <TaskBadge state={task.state} />
       </div>
-      <p>{verdict(task, events.data?.items ?? [], now)}</p>
+      <VerdictLine verdict={judge(task, events.data?.items ?? [], now)} />
       <dl className="grid grid-cols-[5rem_minmax(0,1fr)] gap-x-3 gap-y-1">
         {facts
           .filter(([, value]) => value)
@@ -57,7 +58,7 @@ export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
         </div>
       </dl>
       {call && <code className="block">{call}</code>}
-      {task.traceback && <Traceback source={task.traceback} />}
+      {task.traceback && <Traceback source={task.traceback} head />}
     </div>
   );
 }

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { queryOptions } from "@tanstack/react-query";
+import { api, path } from "../api/client";
+import type { TaskTreeResponse } from "../api/schema";
+import type { Page, Task } from "../api/types";
+
+const project = (slug: string) => path`/projects/${slug}`;
+
+/** Questions that only the task page asks. Their keys start like the shared ones, so push hints renew them. */
+export const taskQueries = {
+  tree: (slug: string, engine: string, id: string) =>
+    queryOptions({
+      queryKey: ["p", slug, "task", engine, id, "tree"],
+      queryFn: ({ signal }) =>
+        api.get<TaskTreeResponse>(project(slug) + path`/tasks/${engine}/${id}/tree`, undefined, signal),
+    }),
+  /** Runs of the same name that failed as well. */
+  sameName: (slug: string, name: string) =>
+    queryOptions({
+      queryKey: ["p", slug, "similar", name],
+      queryFn: ({ signal }) =>
+        api.get<Page<Task>>(
+          `${project(slug)}/tasks`,
+          { name, state: "failure", sort: "-received_at", limit: 12 },
+          signal,
+        ),
+      staleTime: 30_000,
+    }),
+};
