@@ -88,6 +88,9 @@ func TestWaitingTasksPlan(t *testing.T) {
 			}
 			plan := plans.Take()
 			for line := range strings.Lines(plan) {
+				if strings.Contains(line, "Bitmap Heap Scan") {
+					continue // it reads the rows that the index scan below it found
+				}
 				if (strings.Contains(line, "SEARCH") || strings.Contains(line, "Scan")) && strings.Contains(line, " tasks") &&
 					!strings.Contains(line, "tasks_waiting") && !strings.Contains(line, "tasks_state_started") {
 					t.Errorf("plan\n%s", plan)

@@ -57,11 +57,19 @@ func TestTaskList(t *testing.T) {
 			t.Error("a total without being asked")
 		}
 		for query, want := range map[string]string{
-			"state=failure":                    "bad-2 bad-1 bad-0",
-			"state=failure&include_total=true": "bad-2 bad-1 bad-0",
-			"name=boom&limit=1":                "bad-2",
-			"search=WAIT":                      "wait-0",
-			"queue=default&worker=w1@host&limit=2&state=success":   "ok-4 ok-3",
+			"state=failure":                                       "bad-2 bad-1 bad-0",
+			"state=failure&include_total=true":                    "bad-2 bad-1 bad-0",
+			"name=boom&limit=1":                                   "bad-2",
+			"search=WAIT":                                         "wait-0",
+			"state=failure&state=received,retry":                  "bad-2 bad-1 bad-0 wait-0",
+			"exception=valueerror&name=BOOM,other&limit=1":        "bad-2",
+			"min_runtime_ms=2000&limit=2":                         "ok-4 ok-3",
+			"min_runtime_ms=2001":                                 "",
+			"fingerprint=none":                                    "",
+			"queue=nope&queue=default&limit=1":                    "bad-2",
+			"from=" + now.Add(3*time.Minute).Format(time.RFC3339): "wait-0",
+			"to=" + now.Add(3*time.Minute).Format(time.RFC3339) + "&sort=-received_at&fields=basic&limit=1": "bad-2",
+			"queue=default&worker=w1@host&limit=2&state=success":                                            "ok-4 ok-3",
 			"priority=critical,%20low":                             "",
 			"sort=-received_at&limit=1":                            "wait-0",
 			"cursor=garbage&limit=1":                               "bad-2",
@@ -90,6 +98,59 @@ func TestTaskList(t *testing.T) {
 		}
 		if a := w.call("outsider", http.MethodGet, "/projects/shop/tasks", nil, nil); a.status != 404 {
 			t.Errorf("outsider: %d", a.status)
+		}
+	})
+}
+
+func TestTaskListBasic(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		shopTasks(w)
+		item := w.get("/tasks", "fields", "basic", "name", "pay", "limit", "1").items()[0]
+		if item["args"] != nil || item["result"] != nil || item["args_preview"] != "[1]" || item["kwargs_preview"] != `{"k":"v"}` || item["state"] != "success" {
+			t.Errorf("small row: %v", item)
+		}
+		item = w.get("/tasks", "fields", "basic", "state", "failure", "limit", "1").items()[0]
+		if item["traceback"] != nil || item["exception"] != "ValueError" {
+			t.Errorf("small row of a failure: %v", item)
+		}
+		if _, has := w.get("/tasks", "limit", "1").items()[0]["args_preview"]; has {
+			t.Error("a preview beside the arguments")
+		}
+	})
+}
+
+func TestTaskFacets(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		shopTasks(w)
+		counts := func(a answer, list string) string {
+			var parts []string
+			all, _ := a.body[list].([]any)
+			for _, each := range all {
+				m, _ := each.(map[string]any)
+				parts = append(parts, fmt.Sprintf("%v:%v", m["value"], m["count"]))
+			}
+			return strings.Join(parts, " ")
+		}
+		a := w.get("/tasks/facets")
+		for list, want := range map[string]string{
+			"states": "success:5 failure:3 received:1", "names": "shop.pay:6 shop.boom:3", "queues": "default:9", "workers": "w1@host:8", "engines": "celery:9",
+			"priorities": "normal:9",
+		} {
+			if got := counts(a, list); got != want {
+				t.Errorf("%s: %s, want %s", list, got, want)
+			}
+		}
+		a = w.get("/tasks/facets", "state", "failure,received", "name", "boom")
+		if got := counts(a, "states") + ", " + counts(a, "names") + ", " + counts(a, "queues"); got != "failure:3, shop.boom:3 shop.pay:1, default:3" || a.body["approximate"] != false {
+			t.Errorf("a list leaves its own filter out: %s", got)
+		}
+		if a := w.get("/tasks/facets", "queue", "nope", "limit", "1"); counts(a, "states") != "" || counts(a, "queues") != "default:9" {
+			t.Errorf("a queue there is not: %s", a.raw)
+		}
+		if a := w.call("viewer", http.MethodGet, "/projects/shop/tasks/facets", url.Values{"state": {"bogus"}}, nil); a.status != 422 {
+			t.Errorf("an unknown state: %d", a.status)
 		}
 	})
 }

@@ -127,9 +127,9 @@ func TestLongPollSessionOnTwoReplicas(t *testing.T) {
 				t.Fatalf("push %d: %d %v", i, status, m)
 			}
 		}
-		tasks, err := s.ListTasks(context.Background(), store.TaskPage{Filter: store.TaskFilter{ProjectID: c.ref.ProjectID}, Limit: 10})
-		if err != nil || len(tasks) != 6 {
-			t.Errorf("%d tasks, %v; want 6", len(tasks), err)
+		list, err := s.ListTasks(context.Background(), store.TaskPage{Filter: store.TaskFilter{ProjectID: c.ref.ProjectID}, Limit: 10})
+		if err != nil || len(list.Tasks) != 6 {
+			t.Errorf("%d tasks, %v; want 6", len(list.Tasks), err)
 		}
 		// A command, signed with rising numbers whoever serves the pull.
 		v := wire.NewVerifier(wire.Session{

@@ -444,15 +444,15 @@ func specialPlays() map[string]func(*probeCase) {
 // task reads a task by its engine's id, nil when there is none.
 func (k *probeCase) task(id string) *store.TaskView {
 	k.t.Helper()
-	views, err := k.b.store.ListTasks(context.Background(), store.TaskPage{
-		Filter: store.TaskFilter{ProjectID: k.b.project.ID, Search: id}, Limit: 10,
+	list, err := k.b.store.ListTasks(context.Background(), store.TaskPage{
+		Filter: store.TaskFilter{ProjectID: k.b.project.ID, TaskTerms: store.TaskTerms{Search: []string{id}}}, Limit: 10,
 	})
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	for i := range views {
-		if views[i].TaskID == id {
-			return &views[i]
+	for i := range list.Tasks {
+		if list.Tasks[i].TaskID == id {
+			return &list.Tasks[i]
 		}
 	}
 	return nil

@@ -179,10 +179,11 @@ func compareWithRecordedBrain(t *testing.T, b *brain) {
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		t.Fatal(err)
 	}
-	views, err := b.store.ListTasks(context.Background(), store.TaskPage{Filter: store.TaskFilter{ProjectID: b.project.ID}, Limit: 1000})
+	list, err := b.store.ListTasks(context.Background(), store.TaskPage{Filter: store.TaskFilter{ProjectID: b.project.ID}, Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
+	views := list.Tasks
 	byID := make(map[string]*store.TaskView, len(views))
 	for i := range views {
 		byID[views[i].Engine+":"+views[i].TaskID] = &views[i]

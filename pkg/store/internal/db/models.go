@@ -319,6 +319,18 @@ type RollupStale struct {
 	Changes   int64
 }
 
+type SavedView struct {
+	ID        uuid.UUID
+	ProjectID int64
+	UserID    uuid.UUID
+	Name      string
+	NameKey   string
+	Page      string
+	Filters   string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type Session struct {
 	ID               uuid.UUID
 	UserID           uuid.UUID

@@ -62,11 +62,14 @@ func (b *BulkDeleteRequest) filter(projectID int64) store.TaskFilter {
 		}
 		return *s
 	}
-	f := store.TaskFilter{
-		ProjectID: projectID, Name: text(b.FilterName), Search: text(b.FilterSearch), Queue: text(b.FilterQueue),
-		Worker: text(b.FilterWorker), Since: timeOf(b.FilterSince), Until: timeOf(b.FilterUntil),
+	f := store.TaskFilter{ProjectID: projectID, Since: timeOf(b.FilterSince), Until: timeOf(b.FilterUntil)}
+	f.Names, f.Queues, f.Workers = store.Part(text(b.FilterName)), store.Exact(text(b.FilterQueue)), store.Exact(text(b.FilterWorker))
+	if b.FilterSearch != nil {
+		f.Search = []string{*b.FilterSearch}
 	}
-	f.State, _ = domain.ParseTaskState(text(b.FilterState))
+	if state, ok := domain.ParseTaskState(text(b.FilterState)); ok {
+		f.States = []domain.TaskState{state}
+	}
 	for _, name := range b.FilterPriority {
 		if p, ok := domain.ParsePriority(name); ok {
 			f.Priorities = append(f.Priorities, p)

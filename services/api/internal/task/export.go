@@ -36,7 +36,7 @@ const defaultColumns = 12
 // pickColumns reads the fields parameter.
 func pickColumns(fields string) ([]string, error) {
 	all := columnNames()
-	if strings.TrimSpace(fields) == "" {
+	if strings.TrimSpace(fields) == "" || strings.TrimSpace(fields) == basicFields {
 		return all[:defaultColumns], nil
 	}
 	var picked []string
@@ -151,10 +151,11 @@ func (g *group) writeFile(ctx context.Context, w io.Writer, format sheet.Format,
 	}
 	cells := make([]any, len(columns))
 	for written := int64(0); written < limit; {
-		tasks, err := g.readPage(ctx, page)
+		list, err := g.readPage(ctx, page)
 		if err != nil {
 			return err
 		}
+		tasks := list.Tasks[:min(int64(len(list.Tasks)), limit-written)]
 		for i := range tasks {
 			for c, name := range columns {
 				cells[c] = cell(&tasks[i], name)
@@ -164,16 +165,15 @@ func (g *group) writeFile(ctx context.Context, w io.Writer, format sheet.Format,
 			}
 		}
 		written += int64(len(tasks))
-		if len(tasks) < page.Limit {
+		if list.Next == nil {
 			break
 		}
-		c := page.Order.CursorOf(&tasks[len(tasks)-1])
-		page.After = &c
+		page.After = list.Next
 	}
 	return out.Close()
 }
 
-func (g *group) readPage(ctx context.Context, page store.TaskPage) ([]store.TaskView, error) {
+func (g *group) readPage(ctx context.Context, page store.TaskPage) (store.TaskList, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.ReadLimit)
 	defer cancel()
 	return g.cfg.Store.ListTasks(ctx, page)

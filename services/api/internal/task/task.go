@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,6 +52,10 @@ func Ops(cfg Config) []rest.Op {
 		Summary: "List tasks, or export them as a file when format is given", Access: rest.Session, Query: ListQuery{},
 		Response: TaskListResponse{}, Status: http.StatusOK, Handle: g.list, Errors: []int{http.StatusGatewayTimeout},
 		OrList: true, Media: []string{"text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"},
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/tasks/facets", ID: "list_task_facets", Tag: tag, Action: auth.TaskRead,
+		Summary: "Count the tasks that match by state, priority, queue, name, worker and engine", Access: rest.Session, Query: FacetQuery{},
+		Response: TaskFacetsResponse{}, Status: http.StatusOK, Handle: g.facets, Errors: []int{http.StatusGatewayTimeout},
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}", ID: "get_task", Tag: tag, Action: auth.TaskRead,
 		Summary: "Show a task", Access: rest.Session, Response: TaskPublic{}, Status: http.StatusOK, Handle: g.detail,
@@ -101,6 +104,9 @@ type TaskPublic struct {
 	Tags         []string        `json:"tags"`
 	CreatedAt    httpx.Time      `json:"created_at"`
 	UpdatedAt    httpx.Time      `json:"updated_at"`
+	// The cut texts stand for the members that fields=basic leaves out.
+	ArgsPreview   *string `json:"args_preview,omitempty" doc:"with fields=basic: the first 200 characters of args as JSON text"`
+	KwargsPreview *string `json:"kwargs_preview,omitempty" doc:"with fields=basic: the first 200 characters of kwargs as JSON text"`
 }
 
 // TaskListResponse is one page of tasks.
@@ -108,6 +114,8 @@ type TaskListResponse struct {
 	Items      []TaskPublic `json:"items"`
 	NextCursor *string      `json:"next_cursor"`
 	TotalCount *int64       `json:"total_count" doc:"with include_total: the number of matching tasks, null when it is larger than what is counted"`
+	// SearchedTo is left out of full pages: old clients know no such member.
+	SearchedTo *httpx.Time `json:"searched_to,omitempty" doc:"set when the search stopped there, in the order of the list, before the page was full; next_cursor goes on from it"`
 }
 
 // TaskTreeNode is a task in a tree.
@@ -157,89 +165,6 @@ func public(p *store.Project, t *store.TaskView) TaskPublic {
 	}
 }
 
-// ListQuery are the parameters of the list.
-type ListQuery struct {
-	State        string      `json:"state" doc:"one task state"`
-	Priority     string      `json:"priority" doc:"comma list of critical, high, normal, low"`
-	Name         string      `json:"name" validate:"max=200" doc:"part of the task's name"`
-	Search       string      `json:"search" validate:"max=200" doc:"part of name, queue, worker or task id, in any case"`
-	Engine       string      `json:"engine" validate:"max=40"`
-	Queue        string      `json:"queue" validate:"max=200"`
-	Worker       string      `json:"worker" validate:"max=200"`
-	Since        *httpx.Time `json:"since"`
-	Until        *httpx.Time `json:"until"`
-	Cursor       string      `json:"cursor" doc:"next_cursor of the page before; a malformed one gives the first page"`
-	Limit        int         `json:"limit" validate:"ge=1,le=5000"`
-	IncludeTotal bool        `json:"include_total"`
-	Sort         string      `json:"sort" default:"-started_at" validate:"oneof=-started_at|-seen_at|-received_at" doc:"-seen_at and -received_at: newest arrival first"`
-	Format       string      `json:"format" validate:"oneof=csv|xlsx|json" doc:"answer with a file of all matching tasks"`
-	Fields       string      `json:"fields" validate:"max=500" doc:"comma list of the file's columns"`
-}
-
-// order is the list's order; the key of arrival stands for that of reception, which not every engine reports.
-func (q *ListQuery) order() store.TaskOrder {
-	if q.Sort == "-seen_at" || q.Sort == "-received_at" {
-		return store.TasksBySeen
-	}
-	return store.TasksByStart
-}
-
-func (q *ListQuery) filter(projectID int64) (store.TaskFilter, error) {
-	f := store.TaskFilter{
-		ProjectID: projectID, Name: q.Name, Search: q.Search, Engine: q.Engine, Queue: q.Queue, Worker: q.Worker,
-		Since: timeOf(q.Since), Until: timeOf(q.Until),
-	}
-	var ok bool
-	if q.State != "" {
-		if f.State, ok = domain.ParseTaskState(q.State); !ok {
-			return f, badFilter("state", q.State, stateNames())
-		}
-	}
-	if q.Priority != "" {
-		for name := range strings.SplitSeq(q.Priority, ",") {
-			p, ok := domain.ParsePriority(strings.TrimSpace(name))
-			if !ok {
-				return f, badFilter("priority", name, priorityNames())
-			}
-			f.Priorities = append(f.Priorities, p)
-		}
-	}
-	return f, nil
-}
-
-func timeOf(t *httpx.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return &t.Time
-}
-
-func stateNames() []string {
-	var names []string
-	for _, s := range domain.TaskStates() {
-		names = append(names, s.String())
-	}
-	return names
-}
-
-func priorityNames() []string {
-	var names []string
-	for p := domain.PriorityCritical; p <= domain.PriorityLow; p++ {
-		names = append(names, p.String())
-	}
-	return names
-}
-
-func badFilter(field, value string, allowed []string) error {
-	if len(value) > 100 {
-		value = "(too long)"
-	}
-	return &domain.Error{
-		Code: domain.CodeValidation, Message: "invalid task " + field + " filter: use " + strings.Join(allowed, ", "),
-		Details: map[string]any{"field": field, "value": value, "allowed": allowed},
-	}
-}
-
 // pageSize caps what the caller asks for.
 func (g *group) pageSize(asked int) int {
 	if asked <= 0 {
@@ -257,53 +182,6 @@ func slow(err error) error {
 		}
 	}
 	return err
-}
-
-// maxCounted bounds how many tasks are counted one by one for total_count.
-const maxCounted = 10_000
-
-func (g *group) list(r *rest.Request) (any, error) {
-	q := rest.Query[ListQuery](r)
-	filter, err := q.filter(r.Project.ID)
-	if err != nil {
-		return nil, err
-	}
-	if q.Format != "" {
-		return g.export(r, q, filter)
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
-	defer cancel()
-	limit := g.pageSize(q.Limit)
-	page := store.TaskPage{Filter: filter, Order: q.order(), Limit: limit + 1}
-	if page.After, err = g.cursor(ctx, q.Cursor); err != nil {
-		return nil, err
-	}
-	tasks, err := g.cfg.Store.ListTasks(ctx, page)
-	if err != nil {
-		return nil, slow(err)
-	}
-	out := TaskListResponse{Items: make([]TaskPublic, 0, min(len(tasks), limit))}
-	if len(tasks) > limit {
-		tasks = tasks[:limit]
-		last := &tasks[limit-1]
-		next := httpx.TimeCursor(page.Order.CursorOf(last).At, last.UID)
-		out.NextCursor = &next
-	}
-	for i := range tasks {
-		out.Items = append(out.Items, public(&r.Project, &tasks[i]))
-	}
-	if q.IncludeTotal {
-		n, exact, err := g.cfg.Store.CountTasks(ctx, filter, maxCounted)
-		switch {
-		case errors.Is(err, context.DeadlineExceeded):
-			// The page is worth more than its total.
-		case err != nil:
-			return nil, err
-		case exact:
-			out.TotalCount = &n
-		}
-	}
-	return out, nil
 }
 
 // cursor reads a cursor; anything that is none of ours means the first page.

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/domain"
+)
+
+// TaskOrder chooses the order of a task list.
+type TaskOrder int
+
+// Task orders.
+const (
+	// TasksByStart is newest start first, tasks that never started last.
+	TasksByStart TaskOrder = iota
+	// TasksBySeen is newest arrival first; the order of a task never changes.
+	TasksBySeen
+	// TasksByTime is newest reception first; a task without one counts from its start, or else its arrival.
+	TasksByTime
+)
+
+// TaskCursor points behind a task of a list: its sort time (nil when it has none) and key.
+type TaskCursor struct {
+	At *time.Time
+	ID int64
+}
+
+// TaskPage asks for a part of a task list.
+type TaskPage struct {
+	Filter TaskFilter
+	Order  TaskOrder
+	// After is nil for the first page.
+	After *TaskCursor
+	Limit int
+	// Basic leaves out results and tracebacks and cuts arguments: rows of a list can be large.
+	Basic bool
+}
+
+// TaskList is a page of tasks.
+type TaskList struct {
+	Tasks []TaskView
+	// Next points to the rest of the list; nil at its end.
+	Next *TaskCursor
+	// Partial is set when the search was given up before the page was full: the rest may hold more.
+	Partial bool
+}
+
+// CursorOf returns the cursor that points behind t.
+func (o TaskOrder) CursorOf(t *Task) TaskCursor {
+	at := t.StartedAt
+	switch o {
+	case TasksBySeen:
+		at = &t.SeenAt
+	case TasksByTime:
+		at = new(arrival(t))
+	case TasksByStart:
+	}
+	return TaskCursor{At: at, ID: t.ID}
+}
+
+// key is the SQL of the order's sort time.
+func (o TaskOrder) key() string {
+	return [...]string{"started_at", "seen_at", taskTime}[o]
+}
+
+// sql is the ORDER BY of the order's index.
+func (o TaskOrder) sql() string {
+	return [...]string{"started_at DESC NULLS LAST, id DESC", "seen_at DESC, id DESC", taskTime + " DESC, id DESC"}[o]
+}
+
+const (
+	// sinceSlack is by how much a task's start may precede its reception (clocks of different hosts), and
+	// seenSlack by how much a reception may lie ahead of its arrival.
+	sinceSlack, seenSlack = time.Hour, 2 * time.Minute
+	// rareMatches is up to how many tasks with one value of an indexed column are looked through as a whole.
+	rareMatches = 2000
+	// nearRows is how many tasks are looked through in the order of the list before a filter counts as rare, and
+	// stretchRows how many for one answer at most. windowRows is how many are looked through as a whole.
+	nearRows, windowRows, stretchRows = 6000, 20_000, 100_000
+	// stretchTime is how long a search goes on before it answers with what it has.
+	stretchTime = time.Second
+)
+
+// compareCursors is the order of lists: newest first, those without a time last, then the newest row.
+func compareCursors(a, b TaskCursor) int {
+	switch {
+	case a.At == nil && b.At != nil:
+		return 1
+	case a.At != nil && b.At == nil:
+		return -1
+	case a.At != nil && b.At != nil && !a.At.Equal(*b.At):
+		return b.At.Compare(*a.At)
+	}
+	return cmp.Compare(b.ID, a.ID)
+}
+
+// ListTasks returns one page of a project's tasks. What an index gives in order is read from it; any other filter
+// looks through a bounded part of the list, and then answers with what it found and where to go on.
+func (s *Store) ListTasks(ctx context.Context, p TaskPage) (TaskList, error) {
+	r, err := s.resolve(ctx, &p.Filter)
+	if err != nil {
+		return TaskList{}, fmt.Errorf("list tasks: %w", err)
+	}
+	if r.none || p.Limit <= 0 {
+		return TaskList{}, nil
+	}
+	l := &lister{s: s, p: p, all: r.conds}
+	if err := l.plan(ctx); err != nil {
+		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
+	}
+	places, partial, err := l.find(ctx)
+	if err != nil {
+		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
+	}
+	out := TaskList{Partial: partial}
+	if len(places) > p.Limit {
+		places, out.Next = places[:p.Limit], &places[p.Limit-1]
+	} else if partial {
+		out.Next = l.reached
+	}
+	tasks, err := s.fetchTasks(ctx, places, p.Basic)
+	if err != nil {
+		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
+	}
+	out.Tasks, err = s.viewTasks(ctx, tasks)
+	return out, err
+}
+
+// lister finds the places of one page.
+type lister struct {
+	s *Store
+	p TaskPage
+	// all are the conditions, window aside. served is the one an index gives in the order of the list, rest are the
+	// others. windowed says that the window is not the range of the walk, so that rows have to be looked at for it.
+	all, rest []condition
+	served    *condition
+	windowed  bool
+	// reached is how far a search came.
+	reached *TaskCursor
+}
+
+// plan chooses the condition whose index is walked.
+func (l *lister) plan(ctx context.Context) error {
+	f := &l.p.Filter
+	l.windowed = l.p.Order != TasksByTime && (f.Since != nil || f.Until != nil)
+	var candidates []int
+	if l.p.Order == TasksByStart {
+		for i, c := range l.all {
+			// Arms of several values are merged only when nothing else is asked for.
+			if (c.column == byState || c.column == byName || c.column == byQueue) &&
+				(len(c.values) == 1 || len(l.all) == 1 && len(c.values) <= maxArms && !l.windowed) {
+				candidates = append(candidates, i)
+			}
+		}
+	}
+	best := -1
+	for _, i := range candidates {
+		if best < 0 || rank(l.all[i].column) < rank(l.all[best].column) {
+			best = i
+		}
+	}
+	if len(candidates) > 1 && l.all[candidates[0]].column == byState {
+		// A state that few tasks are in is worth more than a name; one that most are in is worth nothing.
+		rare, err := l.rareState(ctx, l.all[candidates[0]].values)
+		if err != nil {
+			return err
+		}
+		if rare {
+			best = candidates[0]
+		}
+	}
+	for i := range l.all {
+		if i == best {
+			l.served = &l.all[i]
+		} else {
+			l.rest = append(l.rest, l.all[i])
+		}
+	}
+	return nil
+}
+
+func rank(c column) int { return slices.Index([]column{byName, byQueue, byState}, c) }
+
+func (l *lister) rareState(ctx context.Context, values []any) (bool, error) {
+	counts, err := l.s.TaskCounts(ctx, l.p.Filter.ProjectID)
+	if err != nil {
+		return false, err
+	}
+	var in, total int64
+	for state, n := range counts {
+		total += n
+		if slices.Contains(values, any(int64(state))) {
+			in += n
+		}
+	}
+	return in*10 < total, nil
+}
+
+// find returns the places of the page, one more when the list goes on. partial says that the search stopped at reached.
+func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, err error) {
+	if len(l.rest) == 0 && !l.windowed {
+		places, err = l.merge(ctx)
+		return places, false, err
+	}
+	if exact, err := l.pastedID(ctx); err != nil || exact != nil {
+		return exact, false, err
+	}
+	walk := l.walker(l.served)
+	begin := l.s.Now()
+	want, scanned, collected := l.p.Limit+1, 0, false
+	for chunk := nearRows / 6; ; chunk = min(chunk*5, windowRows) {
+		err := walk.stretch(ctx, chunk, func(inner string, b *builder) error {
+			l.filterRows(b)
+			found, err := l.s.readPlaces(ctx, inner, b, l.p.Order)
+			places = append(places, found...)
+			return err
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		scanned += chunk
+		switch {
+		case len(places) >= want:
+			return places[:want], false, nil
+		case walk.done:
+			return places, false, nil
+		case scanned >= stretchRows || l.s.Now().Sub(begin) > stretchTime:
+			l.reached = walk.after
+			return places, true, nil
+		case scanned >= nearRows && !collected:
+			collected = true
+			all, ok, err := l.collect(ctx)
+			if err != nil {
+				return nil, false, err
+			}
+			if ok {
+				return all[:min(len(all), want)], false, nil
+			}
+		}
+	}
+}
+
+// merge reads a page in the order of an index, one walk a value of the served condition.
+func (l *lister) merge(ctx context.Context) ([]TaskCursor, error) {
+	want := l.p.Limit + 1
+	if l.served == nil || len(l.served.values) == 1 {
+		return l.walker(l.served).page(ctx, want)
+	}
+	var all []TaskCursor
+	for _, v := range l.served.values {
+		part, err := l.walker(&condition{column: l.served.column, values: []any{v}}).page(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, part...)
+	}
+	slices.SortFunc(all, compareCursors)
+	return all[:min(len(all), want)], nil
+}
+
+func (l *lister) walker(eq *condition) *walker {
+	f := &l.p.Filter
+	return &walker{s: l.s, project: f.ProjectID, columns: l.columns(), order: l.p.Order, eq: eq, after: l.p.After, since: f.Since, until: f.Until}
+}
+
+// filterRows adds what only the rows can answer.
+func (l *lister) filterRows(b *builder) {
+	b.addAll(l.rest)
+	if l.windowed {
+		l.p.Filter.window(b)
+	}
+}
+
+// pastedID finds the task whose whole id is the search text. An id is pasted more often than a part of one, and only a
+// search for nothing else is cut short: a name may contain the text too, so names must not match.
+func (l *lister) pastedID(ctx context.Context) ([]TaskCursor, error) {
+	search := l.p.Filter.Search
+	if len(search) != 1 || len(search[0]) < idLength || l.p.After != nil {
+		return nil, nil
+	}
+	names, _, err := l.s.nameIDs(ctx, Part(search[0]))
+	if err != nil || len(names) > 0 {
+		return nil, err
+	}
+	id := condition{column: byID, values: []any{search[0]}}
+	found, _, err := l.complete(ctx, &id, int64(rareMatches))
+	return found, err
+}
+
+// idLength is from which length on a search text may be a whole task id.
+const idLength = 8
+
+// collect finds all matches at once when some condition, or the window, leaves few enough rows to look at.
+func (l *lister) collect(ctx context.Context) (places []TaskCursor, ok bool, err error) {
+	for _, c := range l.indexed() {
+		if places, ok, err = l.complete(ctx, c, rareMatches); err != nil || ok {
+			return places, ok, err
+		}
+	}
+	return l.complete(ctx, nil, windowRows)
+}
+
+// indexed are the conditions that an index serves, the most telling first.
+func (l *lister) indexed() []*condition {
+	var list []*condition
+	for _, c := range []column{byID, byFingerprint, byName, byQueue, byState} {
+		for i := range l.all {
+			if l.all[i].column == c {
+				list = append(list, &l.all[i])
+			}
+		}
+	}
+	return list
+}
+
+// complete finds all matches among the tasks of a scope; ok is false when these are more than limit.
+func (l *lister) complete(ctx context.Context, c *condition, limit int64) (places []TaskCursor, ok bool, err error) {
+	b, inner, ok, err := l.scope(ctx, c, limit)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	b.addAll(l.all)
+	if places, err = l.s.readPlaces(ctx, inner, b, l.p.Order); err != nil {
+		return nil, false, err
+	}
+	if l.p.After != nil {
+		places = slices.DeleteFunc(places, func(c TaskCursor) bool { return compareCursors(c, *l.p.After) <= 0 })
+	}
+	return places, true, nil
+}
+
+// scope is the query of the tasks with a value of an indexed column, or of the window when c is nil, to be narrowed by the
+// conditions of b; ok is false when these are more than limit.
+func (l *lister) scope(ctx context.Context, c *condition, limit int64) (b *builder, inner string, ok bool, err error) {
+	b, order := &builder{}, ""
+	b.add("project_id = " + b.arg(l.p.Filter.ProjectID))
+	if c == nil {
+		l.p.Filter.window(b)
+		order = " ORDER BY " + TasksByTime.sql()
+	} else {
+		b.add(c.indexSQL(b))
+		if c.column == byFingerprint {
+			b.add("fingerprint IS NOT NULL") // the index is of those
+		}
+	}
+	from := " FROM tasks" + b.where() + order + " LIMIT " + b.arg(limit+1)
+	n, err := l.s.readInts(ctx, "SELECT count(*) FROM (SELECT 1 AS one"+from+") AS scope", b.args)
+	if err != nil || len(n) != 1 || n[0] > limit {
+		return nil, "", false, err
+	}
+	b.conds = nil
+	if c != nil {
+		l.p.Filter.window(b)
+	}
+	return b, "SELECT " + l.columns() + from, true, nil
+}
+
+// placeColumns are what conditions look at. A stretch reads only these: arguments and results may be large.
+const placeColumns = "id, task_id, engine_id, name_id, queue_id, worker_id, state, priority, runtime_ms, received_at, started_at, seen_at, fingerprint"
+
+func (l *lister) columns() string {
+	if len(l.p.Filter.Exceptions)+len(l.p.Filter.Not.Exceptions) > 0 {
+		return placeColumns + ", exception"
+	}
+	return placeColumns
+}
+
+// readPlaces reads the places of the rows of inner that the conditions of b hold for, in the order of the list.
+func (s *Store) readPlaces(ctx context.Context, inner string, b *builder, order TaskOrder) ([]TaskCursor, error) {
+	query := "SELECT id, received_at, started_at, seen_at FROM (" + inner + ") AS stretch"
+	if len(b.conds) > 0 {
+		query += b.where()
+	}
+	rows, err := s.eng.read().Query(ctx, query, b.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var places []TaskCursor
+	for rows.Next() {
+		var t Task
+		if err := rows.Scan(&t.ID, &t.ReceivedAt, &t.StartedAt, &t.SeenAt); err != nil {
+			return nil, err
+		}
+		places = append(places, order.CursorOf(&t))
+	}
+	slices.SortFunc(places, compareCursors)
+	return places, rows.Err()
+}
+
+// walker walks a list in the order of an index.
+type walker struct {
+	s            *Store
+	project      int64
+	columns      string
+	order        TaskOrder
+	eq           *condition
+	after        *TaskCursor
+	since, until *time.Time
+	// done is set at the end of the list.
+	done bool
+}
+
+// rangeSQL adds the conditions of the walk, from behind after. Tasks that never started are a walk of their own at the end,
+// because no database seeks into an index by "earlier than t, or null".
+func (w *walker) rangeSQL(b *builder, unstarted bool) {
+	b.add("project_id = " + b.arg(w.project))
+	if w.eq != nil {
+		b.add(w.eq.sql(b))
+	}
+	if unstarted {
+		b.add("started_at IS NULL")
+		if w.after != nil && w.after.At == nil {
+			b.add("id < " + b.arg(w.after.ID))
+		}
+		return
+	}
+	key := w.order.key()
+	switch {
+	case w.after != nil:
+		at := b.arg(*w.after.At)
+		b.add(key + " <= " + at)
+		b.add("(" + key + " < " + at + " OR id < " + b.arg(w.after.ID) + ")")
+	case w.order == TasksByTime && w.until != nil:
+		b.add(key + " <= " + b.arg(domain.Micros(*w.until)))
+	case w.order == TasksByStart && w.since == nil:
+		b.add("started_at IS NOT NULL")
+	}
+	if w.since != nil {
+		slack := map[TaskOrder]time.Duration{TasksByStart: sinceSlack, TasksBySeen: seenSlack}[w.order]
+		b.add(key + " >= " + b.arg(domain.Micros(w.since.Add(-slack))))
+	}
+}
+
+// phases are the walks that are left: the started ones and then the others.
+func (w *walker) phases() []bool {
+	switch {
+	case w.order != TasksByStart:
+		return []bool{false}
+	case w.after != nil && w.after.At == nil:
+		return []bool{true}
+	}
+	return []bool{false, true}
+}
+
+// page reads the next places.
+func (w *walker) page(ctx context.Context, want int) ([]TaskCursor, error) {
+	var places []TaskCursor
+	for _, unstarted := range w.phases() {
+		b := &builder{}
+		w.rangeSQL(b, unstarted)
+		part, err := w.s.readPlaces(ctx, "SELECT "+placeColumns+" FROM tasks"+b.where()+" ORDER BY "+w.order.sql()+" LIMIT "+b.arg(int64(want-len(places))),
+			&builder{args: b.args}, w.order)
+		if err != nil {
+			return nil, err
+		}
+		if places = append(places, part...); len(places) >= want {
+			break
+		}
+	}
+	return places, nil
+}
+
+// stretch passes the query of the next n rows to read, and walks on behind them.
+func (w *walker) stretch(ctx context.Context, n int, read func(inner string, b *builder) error) error {
+	unstarted := w.phases()[0]
+	b := &builder{}
+	w.rangeSQL(b, unstarted)
+	inner := "SELECT " + w.columns + " FROM tasks" + b.where() + " ORDER BY " + w.order.sql() + " LIMIT " + b.arg(int64(n))
+	b.conds = nil
+	if err := read(inner, b); err != nil {
+		return err
+	}
+	b = &builder{}
+	w.rangeSQL(b, unstarted)
+	end, err := w.s.readPlaces(ctx, "SELECT id, received_at, started_at, seen_at FROM tasks"+b.where()+" ORDER BY "+w.order.sql()+
+		" LIMIT 1 OFFSET "+b.arg(int64(n-1)), &builder{args: b.args}, w.order)
+	switch {
+	case err != nil:
+		return err
+	case len(end) == 1:
+		w.after = &end[0]
+	case w.order == TasksByStart && !unstarted:
+		w.after = &TaskCursor{ID: maxKey}
+	default:
+		w.done = true
+	}
+	return nil
+}
+
+// maxKey is beyond all keys.
+const maxKey = 1<<63 - 1
+
+// fetchTasks reads rows in the order of their places.
+func (s *Store) fetchTasks(ctx context.Context, places []TaskCursor, basic bool) ([]Task, error) {
+	if len(places) == 0 {
+		return nil, nil
+	}
+	b := &builder{}
+	order := make(map[int64]int, len(places))
+	list := make([]string, len(places))
+	for i, p := range places {
+		list[i] = b.arg(p.ID)
+		order[p.ID] = i
+	}
+	columns := taskColumns
+	if basic {
+		columns = basicColumns
+	}
+	tasks, err := s.readTasks(ctx, "SELECT "+columns+" FROM tasks WHERE id IN ("+strings.Join(list, ", ")+")", b.args, len(places))
+	slices.SortFunc(tasks, func(a, b Task) int { return cmp.Compare(order[a.ID], order[b.ID]) })
+	return tasks, err
+}
