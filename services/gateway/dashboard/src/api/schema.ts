@@ -233,6 +233,11 @@ export interface EventPublic {
   task_id: string;
 }
 
+export interface FacetCount {
+  count: number;
+  value: string;
+}
+
 export interface GrantMembershipRequest {
   role: "viewer" | "auditor" | "operator" | "admin";
   user_id: string;
@@ -498,14 +503,26 @@ export interface SystemHealthResponse {
   z4j_version: string;
 }
 
+export interface TaskFacetsResponse {
+  approximate: boolean;
+  engines: FacetCount[];
+  names: FacetCount[];
+  priorities: FacetCount[];
+  queues: FacetCount[];
+  states: FacetCount[];
+  workers: FacetCount[];
+}
+
 export interface TaskListResponse {
   items: TaskPublic[];
   next_cursor: string | null;
+  searched_to?: string | null;
   total_count: number | null;
 }
 
 export interface TaskPublic {
   args: Json;
+  args_preview?: string | null;
   created_at: string;
   engine: string;
   eta: string | null;
@@ -513,6 +530,7 @@ export interface TaskPublic {
   finished_at: string | null;
   id: string;
   kwargs: Json;
+  kwargs_preview?: string | null;
   name: string;
   parent_task_id: string | null;
   priority: string;
