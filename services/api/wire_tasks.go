@@ -29,6 +29,6 @@ func (s *Service) wireTasks(rt *rest.Router, hints *hint.Hints) {
 		Store: st, Hints: hints, Bus: s.deps.Bus, Secret: s.cfg.Secret, BulkThrottle: bulk, Timeout: s.cfg.CommandTimeout,
 		AnswerWait: s.cfg.AnswerWait, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize,
 	})...)
-	rt.Add(fleet.Ops(st)...)
+	rt.Add(fleet.Ops(fleet.Config{Store: st, ReadLimit: readLimit})...)
 	rt.Add(insight.Ops(insight.Config{Store: st, ReadLimit: readLimit})...)
 }

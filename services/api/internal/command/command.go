@@ -110,6 +110,29 @@ type CommandPublic struct {
 	DispatchedAt *httpx.Time     `json:"dispatched_at"`
 	CompletedAt  *httpx.Time     `json:"completed_at"`
 	TimeoutAt    httpx.Time      `json:"timeout_at"`
+
+	AgentName  *string       `json:"agent_name"`
+	Issuer     *IssuerPublic `json:"issuer" doc:"who issued it; null for the brain itself and for callers who may not know"`
+	Target     *TargetPublic `json:"target" doc:"what the command acts on, as far as it has a page of its own"`
+	DurationMS *int64        `json:"duration_ms" doc:"from issue to outcome; null while it is open"`
+}
+
+// IssuerPublic is who issued a command.
+type IssuerPublic struct {
+	ID    uuid.UUID `json:"id"`
+	Name  string    `json:"name"`
+	Email *string   `json:"email" doc:"null when the account is gone"`
+}
+
+// TargetPublic names what a command acts on by the ids of its page. Members that do not apply are null.
+type TargetPublic struct {
+	Kind     string     `json:"kind" validate:"oneof=task|queue|worker|name"`
+	Engine   *string    `json:"engine"`
+	TaskID   *string    `json:"task_id"`
+	Queue    *string    `json:"queue"`
+	Worker   *string    `json:"worker"`
+	WorkerID *uuid.UUID `json:"worker_id"`
+	Name     *string    `json:"name" doc:"of the task"`
 }
 
 // CommandListResponse is one page of commands.
@@ -120,9 +143,11 @@ type CommandListResponse struct {
 
 // ListQuery are the parameters of the list.
 type ListQuery struct {
-	Status string `json:"status" doc:"one status; an unknown one is ignored"`
-	Cursor string `json:"cursor"`
-	Limit  int    `json:"limit" validate:"ge=1,le=5000"`
+	Status   string `json:"status" doc:"one status; an unknown one is ignored"`
+	Action   string `json:"action" validate:"max=80"`
+	TargetID string `json:"target_id" validate:"max=300" doc:"as target_id of a command: engine:task_id of a task, the name of a queue or a worker"`
+	Cursor   string `json:"cursor"`
+	Limit    int    `json:"limit" validate:"ge=1,le=5000"`
 }
 
 func (g *group) list(r *rest.Request) (any, error) {
@@ -131,7 +156,7 @@ func (g *group) list(r *rest.Request) (any, error) {
 	if q.Limit > 0 {
 		limit = min(q.Limit, g.cfg.MaxPageSize)
 	}
-	page := store.CommandPage{ProjectID: r.Project.ID, Limit: int64(limit) + 1}
+	page := store.CommandPage{ProjectID: r.Project.ID, Action: q.Action, TargetID: q.TargetID, Limit: int64(limit) + 1}
 	if slices.Contains([]string{
 		domain.CommandPending, domain.CommandDispatched, domain.CommandCompleted, domain.CommandFailed,
 		domain.CommandTimeout, domain.CommandCancelled,
@@ -152,9 +177,9 @@ func (g *group) list(r *rest.Request) (any, error) {
 		next := httpx.TimeCursor(&last.IssuedAt, last.ID)
 		out.NextCursor = &next
 	}
-	agents := map[int64]uuid.UUID{}
+	known := newAround()
 	for i := range commands {
-		c, err := g.public(r, &commands[i], agents)
+		c, err := g.public(r, &commands[i], known)
 		if err != nil {
 			return nil, err
 		}
@@ -172,31 +197,40 @@ func (g *group) detail(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find command: %w", err)
 	}
-	return g.public(r, &c, map[int64]uuid.UUID{})
+	return g.public(r, &c, newAround())
 }
 
-// public shows a command as the caller may see it. agents remembers public ids during one answer.
-func (g *group) public(r *rest.Request, c *store.Command, agents map[int64]uuid.UUID) (CommandPublic, error) {
+// public shows a command as the caller may see it. known remembers what is around commands during one answer.
+func (g *group) public(r *rest.Request, c *store.Command, known *around) (CommandPublic, error) {
 	out := CommandPublic{
 		ID: c.ID, ProjectID: r.Project.UID, Action: c.Action, TargetType: c.TargetType, TargetID: c.TargetID, Payload: json.RawMessage("{}"),
 		Status: c.Status, Error: c.Error, IssuedAt: httpx.NewTime(c.IssuedAt), DispatchedAt: httpx.TimePtr(c.DispatchedAt),
 		CompletedAt: httpx.TimePtr(c.CompletedAt), TimeoutAt: httpx.NewTime(c.TimeoutAt),
 	}
 	if c.AgentID != nil {
-		uid, ok := agents[*c.AgentID]
-		if !ok {
-			var err error
-			if uid, err = g.cfg.Store.AgentUID(r.Context(), *c.AgentID); err != nil {
-				return out, fmt.Errorf("find agent of command: %w", err)
-			}
-			agents[*c.AgentID] = uid
+		a, err := g.agentOf(r, *c.AgentID, known)
+		if err != nil {
+			return out, err
 		}
-		out.AgentID = &uid
+		out.AgentID, out.AgentName = &a.uid, a.name
+	}
+	if c.CompletedAt != nil {
+		ms := max(0, c.CompletedAt.Sub(c.IssuedAt).Milliseconds())
+		out.DurationMS = &ms
+	}
+	var err error
+	if out.Target, err = g.targetOf(r, c, known); err != nil {
+		return out, err
 	}
 	if !r.Can(auth.CommandDetailRead) {
 		return out, nil
 	}
 	out.IssuedBy = c.IssuedBy
+	if c.IssuedBy != nil {
+		if out.Issuer, err = g.issuerOf(r, *c.IssuedBy, known); err != nil {
+			return out, err
+		}
+	}
 	out.Payload = json.RawMessage(store.ScrubPayload(c.Action, c.Payload))
 	if c.Result != nil && *c.Result != "" {
 		out.Result = json.RawMessage(*c.Result)
@@ -232,7 +266,7 @@ func (g *group) issue(r *rest.Request, o order) (any, error) {
 			Details: map[string]any{"agent_id": o.agent.UID.String()},
 		}
 	}
-	return g.public(r, &cmd, map[int64]uuid.UUID{o.agent.ID: o.agent.UID})
+	return g.public(r, &cmd, newAround())
 }
 
 // create writes the command with its audit record and tells whoever delivers it. live says that the agent has a connection.

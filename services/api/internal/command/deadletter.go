@@ -16,6 +16,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/services/api/internal/offer"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
 
@@ -106,13 +107,13 @@ func (g *group) deadLetterAgent(r *rest.Request, engine string) (store.Agent, er
 		if !live[a.ID] {
 			continue
 		}
-		inv := inventoryOf(&a)
-		if inv.reported && inv.allows(engine, canListDeadLetters) {
+		inv := offer.InventoryOf(&a)
+		if inv.Reported && inv.Allows(engine, canListDeadLetters) {
 			return a, nil
 		}
 		adverts = append(adverts, agentAdvert{
-			ID: a.UID.String(), Name: a.Name, Engines: orEmpty(inv.engines), Advertises: orEmpty(slices.Sorted(slices.Values(inv.capabilities[engine]))),
-			InventoryReported: inv.reported,
+			ID: a.UID.String(), Name: a.Name, Engines: orEmpty(inv.Engines), Advertises: orEmpty(slices.Sorted(slices.Values(inv.Capabilities[engine]))),
+			InventoryReported: inv.Reported,
 		})
 	}
 	return store.Agent{}, refuse(http.StatusConflict, domain.CodeConflict,

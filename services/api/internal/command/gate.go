@@ -3,7 +3,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/services/api/internal/offer"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
 
@@ -41,37 +41,6 @@ func (g *group) agent(r *rest.Request, uid uuid.UUID) (store.Agent, error) {
 	return a, nil
 }
 
-// inventory is what an agent said it can do when it connected last.
-type inventory struct {
-	// reported is false for agents that never said: long-poll has no hello. They are trusted to refuse for themselves.
-	reported     bool
-	engines      []string
-	capabilities map[string][]string
-}
-
-func inventoryOf(a *store.Agent) inventory {
-	inv := inventory{reported: a.ProtocolVersion != "" && a.ProtocolVersion != "0"}
-	// These columns hold what ingest decoded from the hello; what can't be read counts as nothing.
-	if json.Unmarshal([]byte(a.EngineAdapters), &inv.engines) != nil {
-		inv.engines = nil
-	}
-	if json.Unmarshal([]byte(a.Capabilities), &inv.capabilities) != nil {
-		inv.capabilities = nil
-	}
-	return inv
-}
-
-// allows reports whether the agent may be asked for one of the capabilities on the engine.
-func (i inventory) allows(engine string, capabilities ...string) bool {
-	if !i.reported {
-		return true
-	}
-	if !slices.Contains(i.engines, engine) {
-		return false
-	}
-	return slices.ContainsFunc(capabilities, func(c string) bool { return slices.Contains(i.capabilities[engine], c) })
-}
-
 // refuse answers a call that the agent could not carry out.
 func refuse(status int, code, message string, detail map[string]any) error {
 	detail["error"] = message
@@ -79,13 +48,13 @@ func refuse(status int, code, message string, detail map[string]any) error {
 }
 
 func notCapable(a *store.Agent, engine, action string) error {
-	inv := inventoryOf(a)
+	inv := offer.InventoryOf(a)
 	message := fmt.Sprintf("agent '%s' does not offer %s for engine '%s'", a.Name, action, engine)
 	switch {
-	case len(inv.engines) == 0:
+	case len(inv.Engines) == 0:
 		message += ": it has no engine adapter; install one of the z4j engine packages next to it"
-	case !slices.Contains(inv.engines, engine):
-		message += ": its engines are " + strings.Join(inv.engines, ", ") + "; choose an agent that runs with this engine"
+	case !slices.Contains(inv.Engines, engine):
+		message += ": its engines are " + strings.Join(inv.Engines, ", ") + "; choose an agent that runs with this engine"
 	default:
 		message += ": the engine, or the installed version of its adapter, does not support it"
 	}
@@ -100,7 +69,7 @@ func (g *group) gate(r *rest.Request, uid uuid.UUID, engine, action, capability 
 	if err != nil {
 		return a, err
 	}
-	if !inventoryOf(&a).allows(engine, capability) {
+	if !offer.InventoryOf(&a).Allows(engine, capability) {
 		return a, notCapable(&a, engine, action)
 	}
 	return a, nil
@@ -157,8 +126,8 @@ func (g *group) carrier(r *rest.Request, asked store.Agent, w *store.Worker, act
 		return asked, err
 	}
 	able := slices.DeleteFunc(slices.Clone(candidates), func(a store.Agent) bool {
-		inv := inventoryOf(&a)
-		return !inv.reported || !inv.allows(w.Engine, action)
+		inv := offer.InventoryOf(&a)
+		return !inv.Reported || !inv.Allows(w.Engine, action)
 	})
 	if len(able) == 0 {
 		return asked, notCapable(&candidates[0], w.Engine, action)
@@ -177,12 +146,12 @@ const maxAgents = 1000
 // onlyEngine is the engine to name in a request that carries none, for agents with several: "" leaves the choice to
 // the agent. pick tells which of its engines fit.
 func onlyEngine(a *store.Agent, pick func(engine string) bool) string {
-	inv := inventoryOf(a)
-	if len(inv.engines) < 2 {
+	inv := offer.InventoryOf(a)
+	if len(inv.Engines) < 2 {
 		return ""
 	}
 	var fit []string
-	for _, e := range inv.engines {
+	for _, e := range inv.Engines {
 		if pick(e) {
 			fit = append(fit, e)
 		}

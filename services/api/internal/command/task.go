@@ -17,6 +17,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/services/api/internal/offer"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
 
@@ -124,19 +125,19 @@ func (g *group) retryTask(r *rest.Request) (any, error) {
 // retryGate checks that the agent can retry on the engine and returns the contract its session must satisfy. An engine
 // that can only submit does a retry with other arguments as a new task, which needs no contract.
 func retryGate(a *store.Agent, engine string, overridden bool) (contract string, err error) {
-	inv := inventoryOf(a)
+	inv := offer.InventoryOf(a)
 	switch {
-	case !inv.reported:
+	case !inv.Reported:
 		return store.RetryContract(engine), nil
-	case inv.allows(engine, canRetry) && inv.allows(engine, canRetryReference):
+	case inv.Allows(engine, canRetry) && inv.Allows(engine, canRetryReference):
 		return store.RetryContract(engine), nil
-	case !inv.allows(engine, canRetry) && inv.allows(engine, canSubmit):
+	case !inv.Allows(engine, canRetry) && inv.Allows(engine, canSubmit):
 		if overridden {
 			return "", nil
 		}
 		return "", refuse(http.StatusConflict, domain.CodeConflict,
 			"engine '"+engine+"' can't run a task again by its id; send override_args and override_kwargs, both of them", map[string]any{"engine": engine})
-	case inv.allows(engine, canRetry):
+	case inv.Allows(engine, canRetry):
 		return "", refuse(http.StatusUnprocessableEntity, domain.CodeValidation,
 			"agent '"+a.Name+"' is too old to retry tasks by reference; upgrade the z4j packages it runs with",
 			map[string]any{"engine": engine, "action": canRetry, "agent_id": a.UID.String()})
@@ -210,7 +211,7 @@ func (g *group) bulkRetry(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if inv := inventoryOf(&a); !inv.allows(engine, canRetryReference) {
+	if inv := offer.InventoryOf(&a); !inv.Allows(engine, canRetryReference) {
 		return nil, refuse(http.StatusUnprocessableEntity, domain.CodeValidation,
 			"agent '"+a.Name+"' is too old to retry tasks by reference; upgrade the z4j packages it runs with",
 			map[string]any{"engine": engine, "action": canBulkRetry, "agent_id": a.UID.String()})

@@ -11,6 +11,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/httpx"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/wire"
+	"github.com/z4jdev/z4j/services/api/internal/offer"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
 
@@ -97,8 +98,8 @@ func (g *group) rateLimit(r *rest.Request) (any, error) {
 	if b.WorkerName != nil && *b.WorkerName != "" {
 		payload["worker_name"] = *b.WorkerName
 	}
-	inv := inventoryOf(&a)
-	if engine := onlyEngine(&a, func(e string) bool { return inv.allows(e, "rate_limit") }); engine != "" {
+	inv := offer.InventoryOf(&a)
+	if engine := onlyEngine(&a, func(e string) bool { return inv.Allows(e, "rate_limit") }); engine != "" {
 		payload["engine"] = engine
 	}
 	return g.issue(r, order{agent: a, action: "rate_limit", target: "task", targetID: b.TaskName, payload: payload, request: b, key: b.IdempotencyKey})
@@ -140,7 +141,7 @@ const maxQueues = 5000
 
 // queueEngine finds whose queue is meant when an agent runs with several engines.
 func (g *group) queueEngine(r *rest.Request, a *store.Agent, queue string) (string, error) {
-	if len(inventoryOf(a).engines) < 2 {
+	if len(offer.InventoryOf(a).Engines) < 2 {
 		return "", nil
 	}
 	queues, err := g.cfg.Store.Queues(r.Context(), r.Project.ID, maxQueues)

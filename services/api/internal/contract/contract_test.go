@@ -78,7 +78,9 @@ func TestSchemas(t *testing.T) {
 		if _, isText := body.(string); isText {
 			continue
 		}
-		if faults := w.doc.check(body, schema, "$"); len(faults) > 0 && find(w.rows, r, kindBody) == nil {
+		// What is new in our answers is missing in the recorded one.
+		faults := withoutNew(w.rows, r, w.doc.check(body, schema, "$"), " is missing")
+		if len(faults) > 0 && find(w.rows, r, kindBody) == nil {
 			t.Errorf("%v: the recorded answer does not fit our document:\n  %s", r, strings.Join(faults, "\n  "))
 		}
 	}

@@ -230,7 +230,7 @@ func (w *world) compare(r *record, a apitest.Answer) (faults []string) {
 	if r.Status >= http.StatusBadRequest {
 		differs = compareRefusal(recorded, ours)
 	} else {
-		differs = compareShape(recorded, ours, "$")
+		differs = withoutNew(w.rows, r, compareShape(recorded, ours, "$"), " is not in the recording")
 		w.learn(recorded, ours)
 		if tag, ok := r.ResponseHeaders["etag"].(string); ok {
 			w.alias[tag] = a.Header.Get("ETag")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
 )
 
@@ -53,14 +54,8 @@ func (g *group) lint(r *rest.Request) (any, error) {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
 	out := ProjectLintPublic{FindingsBySeverity: map[string]int{}, Workers: []WorkerLintPublic{}}
-	for _, w := range list {
-		one := WorkerLintPublic{WorkerID: w.UID, WorkerName: w.Name, Engine: w.Engine, Hostname: w.Hostname, Findings: []LintFindingPublic{}}
-		var report struct {
-			Conf map[string]any `json:"conf"`
-		}
-		if w.Engine == "celery" && json.Unmarshal([]byte(w.Metadata), &report) == nil && len(report.Conf) > 0 {
-			one.Evaluated, one.Findings = true, lintCelery(report.Conf)
-		}
+	for i := range list {
+		one := lintWorker(&list[i])
 		if one.Evaluated {
 			out.WorkersEvaluated++
 		} else {
@@ -72,6 +67,18 @@ func (g *group) lint(r *rest.Request) (any, error) {
 		out.Workers = append(out.Workers, one)
 	}
 	return out, nil
+}
+
+// lintWorker applies the rules of a worker's engine to what it reports of its configuration.
+func lintWorker(w *store.WorkerView) WorkerLintPublic {
+	one := WorkerLintPublic{WorkerID: w.UID, WorkerName: w.Name, Engine: w.Engine, Hostname: w.Hostname, Findings: []LintFindingPublic{}}
+	var report struct {
+		Conf map[string]any `json:"conf"`
+	}
+	if w.Engine == "celery" && json.Unmarshal([]byte(w.Metadata), &report) == nil && len(report.Conf) > 0 {
+		one.Evaluated, one.Findings = true, lintCelery(report.Conf)
+	}
+	return one
 }
 
 // lintCelery applies the rules to the settings a Celery worker reports, gravest first.

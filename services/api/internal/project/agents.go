@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -39,6 +40,16 @@ type AgentPublic struct {
 	HostName          *string        `json:"host_name"`
 	AgentVersion      *string        `json:"agent_version"`
 	VersionStatus     *string        `json:"version_status" doc:"current, outdated, newer or incompatible; null until the agent told its version"`
+
+	NewestVersion string      `json:"newest_version" doc:"the newest release of the agent that this brain knows"`
+	LastEventAt   *httpx.Time `json:"last_event_at" doc:"when its last events arrived, to within some seconds"`
+	Processes     int64       `json:"processes" doc:"processes that reported lately"`
+	Buffered      *int64      `json:"buffered" doc:"frames that wait in the agent's buffers, as last reported; null when it does not report"`
+	LagSeconds    *float64    `json:"lag_seconds" doc:"age of the oldest frame in the buffers, as last reported; null when nothing waits or it does not report"`
+	ReportedAt    *httpx.Time `json:"reported_at" doc:"when buffered, lag_seconds and lost were reported"`
+	Lost          int64       `json:"lost" doc:"events that the agent's processes had to drop since their buffers were made"`
+	LostResults   int64       `json:"lost_results" doc:"results of commands dropped likewise"`
+	Failures      int64       `json:"failures" doc:"longest streak of failed connections among its processes"`
 }
 
 // CreateAgentRequest mints an agent.
@@ -133,12 +144,17 @@ func (g *group) agents(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
+	reports, err := g.cfg.Store.LatestAgentStatus(r.Context(), r.Project.ID)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]AgentPublic, 0, len(list))
 	for _, a := range list {
 		item, err := agentPublic(r.Project, a)
 		if err != nil {
 			return nil, err
 		}
+		item.report(reports[a.ID])
 		out = append(out, item)
 	}
 	return out, nil
@@ -149,7 +165,7 @@ func agentPublic(p store.Project, a store.Agent) (AgentPublic, error) {
 		ID: a.UID, ProjectID: p.UID, Name: a.Name, State: a.State, ProtocolVersion: a.ProtocolVersion,
 		FrameworkAdapter: a.FrameworkAdapter, EngineAdapters: []string{}, SchedulerAdapters: []string{}, Capabilities: map[string]any{},
 		LastSeenAt: httpx.TimePtr(a.LastSeenAt), LastConnectAt: httpx.TimePtr(a.LastConnectAt), CreatedAt: httpx.NewTime(a.CreatedAt),
-		HostName: a.HostName, AgentVersion: a.AgentVersion,
+		HostName: a.HostName, AgentVersion: a.AgentVersion, NewestVersion: domain.NewestAgent, LastEventAt: httpx.TimePtr(a.LastEventAt),
 	}
 	for _, column := range []struct {
 		text string
@@ -166,6 +182,51 @@ func agentPublic(p store.Project, a store.Agent) (AgentPublic, error) {
 		}
 	}
 	return out, nil
+}
+
+// lately is how far behind an agent's newest report those of its other processes may lie to count as of now. They come
+// every ten seconds; a process that stopped leaves its last one behind.
+const lately = time.Minute
+
+// report adds what the agent's processes told last, newest first.
+func (a *AgentPublic) report(statuses []store.AgentStatus) {
+	for i, s := range statuses {
+		if i == 0 {
+			at := httpx.NewTime(s.CapturedAt)
+			a.ReportedAt = &at
+		}
+		// What was lost stays lost; what waits is a matter of now.
+		if loss := telemetryLoss(s.Payload); loss != nil {
+			a.Lost += loss.EventRecords + loss.UnclassifiedFrames
+			for _, n := range loss.AdapterEvents {
+				a.Lost += n
+			}
+			a.LostResults += loss.CommandResults
+		}
+		if a.ReportedAt.Sub(s.CapturedAt) > lately {
+			continue
+		}
+		a.Processes++
+		var told struct {
+			Depth    *int64   `json:"buffer_depth"`
+			Oldest   *float64 `json:"buffer_oldest_age_seconds"`
+			Failures int64    `json:"connection_failure_streak"`
+		}
+		// Reports were checked on arrival; one that can't be read tells nothing.
+		if json.Unmarshal([]byte(s.Payload), &told) != nil {
+			continue
+		}
+		if told.Depth != nil {
+			if a.Buffered == nil {
+				a.Buffered = new(int64)
+			}
+			*a.Buffered += *told.Depth
+		}
+		if told.Oldest != nil && (a.LagSeconds == nil || *a.LagSeconds < *told.Oldest) {
+			a.LagSeconds = told.Oldest
+		}
+		a.Failures = max(a.Failures, told.Failures)
+	}
 }
 
 // versionStatus compares an agent's release with the newest known one and with the brain; "" when it is unknown.

@@ -46,7 +46,7 @@ type group struct{ cfg Config }
 // Ops returns the group's operations.
 func Ops(cfg Config) []rest.Op {
 	g := &group{cfg: cfg}
-	return slices.Concat(g.projectOps(), g.agentOps())
+	return slices.Concat(g.projectOps(), g.agentOps(), g.permissionOps())
 }
 
 // ProjectPublic is a project.
