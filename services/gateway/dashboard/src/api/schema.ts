@@ -3,6 +3,13 @@
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
+export interface Action {
+  action: string;
+  agent_id: string | null;
+  allowed: boolean;
+  reason: string | null;
+}
+
 export interface AdminSettingsResponse {
   settings: SettingItem[];
   z4j_home: string;
@@ -17,18 +24,27 @@ export interface AgentHealthSnapshot {
 
 export interface AgentPublic {
   agent_version: string | null;
+  buffered: number | null;
   capabilities: { [key: string]: Json };
   created_at: string;
   engine_adapters: string[];
+  failures: number;
   framework_adapter: string;
   host_name: string | null;
   id: string;
   is_outdated: boolean;
+  lag_seconds: number | null;
   last_connect_at: string | null;
+  last_event_at: string | null;
   last_seen_at: string | null;
+  lost: number;
+  lost_results: number;
   name: string;
+  newest_version: string;
+  processes: number;
   project_id: string;
   protocol_version: string;
+  reported_at: string | null;
   scheduler_adapters: string[];
   state: string;
   version_status: string | null;
@@ -107,16 +123,20 @@ export interface CommandListResponse {
 export interface CommandPublic {
   action: string;
   agent_id: string | null;
+  agent_name: string | null;
   completed_at: string | null;
   dispatched_at: string | null;
+  duration_ms: number | null;
   error: string | null;
   id: string;
   issued_at: string;
   issued_by: string | null;
+  issuer: IssuerPublic | null;
   payload: Json;
   project_id: string;
   result: Json;
   status: "pending" | "dispatched" | "completed" | "failed" | "timeout" | "cancelled";
+  target: TargetPublic | null;
   target_id: string | null;
   target_type: string;
   timeout_at: string;
@@ -209,6 +229,12 @@ export interface DeepHealthResponse {
   status: "ok" | "degraded" | "failed";
 }
 
+export interface DepthPoint {
+  depth: number;
+  peak: number;
+  t: string;
+}
+
 export interface Envelope {
   detail: Json;
   details: { [key: string]: Json };
@@ -273,6 +299,12 @@ export interface IssuePublic {
   status: "ongoing" | "recovered";
 }
 
+export interface IssuerPublic {
+  email: string | null;
+  id: string;
+  name: string;
+}
+
 export interface LintFindingPublic {
   detail: string;
   remedy: string;
@@ -313,6 +345,12 @@ export interface PasswordPolicyPublic {
 
 export interface PasswordResetRequest {
   new_password: string;
+}
+
+export interface PermissionsPublic {
+  actions: string[];
+  instance_admin: boolean;
+  role: string;
 }
 
 export interface PoolResizeRequest {
@@ -371,6 +409,38 @@ export interface PurgeQueueRequest {
   queue: string;
 }
 
+export interface QueueDetailPublic {
+  allowed_actions: Action[];
+  broker_type: string | null;
+  broker_url_hint: string | null;
+  bucket_seconds: number;
+  consumers: number | null;
+  created_at: string;
+  depth: number | null;
+  depth_at: string | null;
+  depth_series: DepthPoint[];
+  depth_spark: (number | null)[];
+  drain_seconds: number | null;
+  ended: number;
+  engine: string;
+  failed: number;
+  id: string;
+  in_per_minute: number | null;
+  last_seen_at: string | null;
+  name: string;
+  oldest_wait_seconds: number | null;
+  out_per_minute: number;
+  p95_wait_ms: number | null;
+  pending_count: number;
+  project_id: string;
+  top_names: QueueNamePublic[];
+  trend: "empty" | "draining" | "steady" | "growing" | "stalled" | "unknown";
+  waiting: number | null;
+  waiting_capped: boolean;
+  window: Window;
+  workers: QueueWorkerPublic[];
+}
+
 export interface QueueHealth {
   broker_type: string | null;
   engine: string;
@@ -379,15 +449,48 @@ export interface QueueHealth {
   pending_count: number;
 }
 
+export interface QueueNamePublic {
+  ended: number;
+  failed: number;
+  failure_rate: number;
+  name: string;
+}
+
 export interface QueuePublic {
   broker_type: string | null;
   broker_url_hint: string | null;
+  consumers: number | null;
   created_at: string;
+  depth: number | null;
+  depth_at: string | null;
+  depth_spark: (number | null)[];
+  drain_seconds: number | null;
+  ended: number;
   engine: string;
+  failed: number;
   id: string;
+  in_per_minute: number | null;
   last_seen_at: string | null;
   name: string;
+  oldest_wait_seconds: number | null;
+  out_per_minute: number;
+  p95_wait_ms: number | null;
+  pending_count: number;
   project_id: string;
+  trend: "empty" | "draining" | "steady" | "growing" | "stalled" | "unknown";
+  waiting: number | null;
+  waiting_capped: boolean;
+}
+
+export interface QueueWorkerPublic {
+  active_tasks: number;
+  concurrency: number | null;
+  hostname: string | null;
+  id: string;
+  idle_suspect: boolean;
+  last_event_at: string | null;
+  name: string;
+  state: string;
 }
 
 export interface RateLimitRequest {
@@ -501,6 +604,16 @@ export interface SystemHealthResponse {
   packages: { [key: string]: string };
   pid: number;
   z4j_version: string;
+}
+
+export interface TargetPublic {
+  engine: string | null;
+  kind: "task" | "queue" | "worker" | "name";
+  name: string | null;
+  queue: string | null;
+  task_id: string | null;
+  worker: string | null;
+  worker_id: string | null;
 }
 
 export interface TaskFacetsResponse {
@@ -707,15 +820,28 @@ export interface VersionsSnapshotPublic {
   source: string;
 }
 
+export interface Window {
+  from: string;
+  seconds: number;
+  to: string;
+}
+
 export interface WorkerDetailPublic {
   active_tasks: number;
   agent_id: string | null;
+  allowed_actions: Action[];
   concurrency: number | null;
   created_at: string;
+  current_tasks: WorkerTaskPublic[];
   engine: string;
+  evaluated: boolean;
   failed: number;
+  findings: LintFindingPublic[];
   hostname: string | null;
   id: string;
+  idle_reason: string | null;
+  idle_suspect: boolean;
+  last_event_at: string | null;
   last_heartbeat: string | null;
   load_average: number[] | null;
   metadata: Json;
@@ -724,9 +850,12 @@ export interface WorkerDetailPublic {
   processed: number;
   project_id: string;
   queues: string[];
+  rate_per_minute: number;
+  rate_seconds: number;
   retried: number;
   state: string;
   succeeded: number;
+  version: string | null;
 }
 
 export interface WorkerLintPublic {
@@ -740,12 +869,16 @@ export interface WorkerLintPublic {
 
 export interface WorkerPublic {
   active_tasks: number;
+  agent_id: string | null;
   concurrency: number | null;
   created_at: string;
   engine: string;
   failed: number;
   hostname: string | null;
   id: string;
+  idle_reason: string | null;
+  idle_suspect: boolean;
+  last_event_at: string | null;
   last_heartbeat: string | null;
   load_average: number[] | null;
   name: string;
@@ -753,7 +886,18 @@ export interface WorkerPublic {
   processed: number;
   project_id: string;
   queues: string[];
+  rate_per_minute: number;
+  rate_seconds: number;
   retried: number;
   state: string;
   succeeded: number;
+  version: string | null;
+}
+
+export interface WorkerTaskPublic {
+  engine: string;
+  name: string;
+  queue: string | null;
+  started_at: string | null;
+  task_id: string;
 }
