@@ -209,7 +209,7 @@ try {
   await s.step("rows can be walked with the keyboard", async () => {
     await page.locator("body").click({ position: { x: 2, y: 2 } });
     await page.keyboard.press("?");
-    await page.getByRole("dialog").getByText("Next and previous row").waitFor();
+    await page.getByRole("dialog").getByText("Next row").waitFor();
     await s.check("keyboard-help");
     await page.keyboard.press("Escape");
     await page.keyboard.press("j");
@@ -261,7 +261,7 @@ try {
   await s.step("log out, and back in to the page that was asked for", async () => {
     await page.goto(s.base + list);
     await page.getByLabel("Your account").click();
-    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByRole("menuitem", { name: "Log out" }).click();
     await page.waitForURL("**/login**");
     const deep = `${list}/celery/${failed}`;
     await page.goto(s.base + deep);

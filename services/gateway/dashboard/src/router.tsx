@@ -27,7 +27,7 @@ const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
       <Outlet />
     </ToastProvider>
   ),
-  notFoundComponent: NotFound,
+  notFoundComponent: () => <NotFound bare />,
 });
 
 const text = (value: unknown): string | undefined =>
@@ -76,8 +76,8 @@ const app = createRoute({
     }
   },
   component: Shell,
-  errorComponent: PageError,
-  notFoundComponent: NotFound,
+  errorComponent: (props) => <PageError {...props} bare />,
+  notFoundComponent: () => <NotFound />,
 });
 
 const home = createRoute({ getParentRoute: () => app, path: "/", component: HomeRedirect });
@@ -87,6 +87,9 @@ const account = createRoute({
   path: "/account",
   component: lazyRouteComponent(() => import("./account/account"), "AccountPage"),
 });
+
+/** Whatever has no page: inside the frame, so that the way back is at hand. */
+const unknown = createRoute({ getParentRoute: () => app, path: "$", component: () => <NotFound /> });
 
 const project = createRoute({
   getParentRoute: () => app,
@@ -155,6 +158,7 @@ const routeTree = root.addChildren([
   app.addChildren([
     home,
     account,
+    unknown,
     project.addChildren([projectIndex, tasks, task, queues, workers, agents, newAgent, commands]),
   ]),
 ]);

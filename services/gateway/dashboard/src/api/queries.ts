@@ -2,6 +2,7 @@
 import { QueryClient, queryOptions } from "@tanstack/react-query";
 import { ApiError, api, path, type Query } from "./client";
 import type { Link, Topic } from "./push";
+import type { SystemHealthResponse, VersionsSnapshotPublic } from "./schema";
 import type {
   Agent,
   Command,
@@ -72,6 +73,19 @@ export const queries = {
       queryKey: ["projects"],
       queryFn: () => api.get<Project[]>("/projects"),
       staleTime: 30_000,
+    }),
+  /** What runs: versions, database, sizes. Administrators only. */
+  system: () =>
+    queryOptions({
+      queryKey: ["system", "health"],
+      queryFn: ({ signal }) => api.get<SystemHealthResponse>("/health/system", undefined, signal),
+      staleTime: 60_000,
+    }),
+  versions: () =>
+    queryOptions({
+      queryKey: ["system", "versions"],
+      queryFn: ({ signal }) => api.get<VersionsSnapshotPublic>("/admin/system/versions", undefined, signal),
+      staleTime: 3_600_000,
     }),
   stats: (slug: string) =>
     queryOptions({

@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from "vitest";
-import { between, formatAbsolute, formatAge, formatCount, formatDuration, parseTime } from "./time";
+import {
+  between,
+  fieldsOf,
+  formatAbsolute,
+  formatAge,
+  formatCount,
+  formatDuration,
+  fromField,
+  instantOf,
+  parseTime,
+  toField,
+  zoneName,
+} from "./time";
 
 it("reads times without a zone as UTC", () => {
   expect(parseTime("2026-11-23T21:41:55")).toBe(Date.parse("2026-11-23T21:41:55Z"));
@@ -54,4 +66,37 @@ it("shortens ages and counts", () => {
 
 it("shows absolute times in UTC", () => {
   expect(formatAbsolute(Date.parse("2026-01-02T03:04:05.067Z"), "utc", true)).toBe("2026-01-02 03:04:05.067");
+});
+
+describe("zones", () => {
+  it("shows absolute times in a named zone, also across a clock change", () => {
+    expect(formatAbsolute(Date.parse("2026-03-29T00:59:59Z"), "Europe/Berlin")).toBe("2026-03-29 01:59:59");
+    expect(formatAbsolute(Date.parse("2026-03-29T01:00:00Z"), "Europe/Berlin")).toBe("2026-03-29 03:00:00");
+    expect(formatAbsolute(Date.parse("2026-01-01T00:00:00.250Z"), "Asia/Kolkata", true)).toBe(
+      "2026-01-01 05:30:00.250",
+    );
+  });
+  it("takes UTC for a zone it does not know", () => {
+    expect(formatAbsolute(0, "Mars/Olympus")).toBe("1970-01-01 00:00:00");
+  });
+  it.each([
+    ["2026-03-28T22:15:07Z", "Europe/Berlin"],
+    ["2026-03-29T01:30:00Z", "Europe/Berlin"],
+    ["2026-07-01T12:00:00Z", "America/New_York"],
+    ["2026-07-01T12:00:00Z", "utc"],
+    ["2026-12-01T12:00:00Z", "local"],
+    ["2026-12-01T12:00:00Z", "Pacific/Chatham"],
+  ])("%s in %s goes to its fields and back", (text, zone) => {
+    const ms = Date.parse(text);
+    expect(instantOf(fieldsOf(ms, zone), zone)).toBe(ms);
+  });
+  it("reads and writes date fields", () => {
+    const ms = Date.parse("2026-07-01T12:00:00Z");
+    expect(toField(ms, "Europe/Berlin")).toBe("2026-07-01T14:00:00");
+    expect(fromField("2026-07-01T14:00", "Europe/Berlin")).toBe(ms);
+    expect(fromField("", "utc")).toBeNull();
+  });
+  it("names UTC and named zones", () => {
+    expect([zoneName("utc"), zoneName("Asia/Tokyo")]).toEqual(["UTC", "Asia/Tokyo"]);
+  });
 });

@@ -41,26 +41,108 @@ export function formatAge(ms: number): string {
   return `${Math.floor(s / 86_400)} d`;
 }
 
-export type Zone = "local" | "utc";
+/** A zone to show times in: the browser's, UTC, or an IANA name like "Europe/Berlin". */
+export type Zone = "local" | "utc" | (string & {});
+
+export interface Fields {
+  year: number;
+  month: number;
+  day: number;
+  hour: number;
+  minute: number;
+  second: number;
+}
+
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+function formatterOf(zone: string): Intl.DateTimeFormat {
+  let found = formatters.get(zone);
+  if (!found) {
+    const options = {
+      hourCycle: "h23",
+      year: "numeric",
+      month: "numeric",
+      day: "numeric",
+      hour: "numeric",
+      minute: "numeric",
+      second: "numeric",
+    } as const;
+    try {
+      found = new Intl.DateTimeFormat("en-US", { ...options, timeZone: zone });
+    } catch {
+      // A name that this browser does not know: UTC is at least unmistakable.
+      found = new Intl.DateTimeFormat("en-US", { ...options, timeZone: "UTC" });
+    }
+    formatters.set(zone, found);
+  }
+  return found;
+}
+
+/** fieldsOf is what calendar and clock show at an instant in a zone; the month counts from 1. */
+export function fieldsOf(ms: number, zone: Zone): Fields {
+  const d = new Date(ms);
+  if (zone === "utc") {
+    return {
+      year: d.getUTCFullYear(),
+      month: d.getUTCMonth() + 1,
+      day: d.getUTCDate(),
+      hour: d.getUTCHours(),
+      minute: d.getUTCMinutes(),
+      second: d.getUTCSeconds(),
+    };
+  }
+  if (zone === "local") {
+    return {
+      year: d.getFullYear(),
+      month: d.getMonth() + 1,
+      day: d.getDate(),
+      hour: d.getHours(),
+      minute: d.getMinutes(),
+      second: d.getSeconds(),
+    };
+  }
+  const out: Fields = { year: 0, month: 0, day: 0, hour: 0, minute: 0, second: 0 };
+  for (const { type, value } of formatterOf(zone).formatToParts(d))
+    if (type in out) out[type as keyof Fields] = Number(value);
+  return out;
+}
+
+/** instantOf is the way back: the instant at which calendar and clock of a zone show these fields. */
+export function instantOf(fields: Fields, zone: Zone): number {
+  const asUTC = (f: Fields) => Date.UTC(f.year, f.month - 1, f.day, f.hour, f.minute, f.second);
+  const wanted = asUTC(fields);
+  // The offset at the first guess may be that of the other side of a clock change; the second look corrects it.
+  const guess = wanted - (asUTC(fieldsOf(wanted, zone)) - wanted);
+  return guess - (asUTC(fieldsOf(guess, zone)) - wanted);
+}
+
+const two = (n: number) => String(n).padStart(2, "0");
 
 /** formatAbsolute shows date, time and milliseconds in the chosen zone. */
 export function formatAbsolute(ms: number, zone: Zone, withMillis = false): string {
-  const d = new Date(ms);
-  const p = (n: number, w = 2) => String(n).padStart(w, "0");
-  const utc = zone === "utc";
-  const date = utc
-    ? `${d.getUTCFullYear()}-${p(d.getUTCMonth() + 1)}-${p(d.getUTCDate())}`
-    : `${d.getFullYear()}-${p(d.getMonth() + 1)}-${p(d.getDate())}`;
-  const time = utc
-    ? `${p(d.getUTCHours())}:${p(d.getUTCMinutes())}:${p(d.getUTCSeconds())}`
-    : `${p(d.getHours())}:${p(d.getMinutes())}:${p(d.getSeconds())}`;
-  const millis = withMillis ? `.${p(utc ? d.getUTCMilliseconds() : d.getMilliseconds(), 3)}` : "";
-  return `${date} ${time}${millis}`;
+  const f = fieldsOf(ms, zone);
+  // No zone in use differs from another by parts of a second.
+  const millis = withMillis ? `.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}` : "";
+  return `${f.year}-${two(f.month)}-${two(f.day)} ${two(f.hour)}:${two(f.minute)}:${two(f.second)}${millis}`;
+}
+
+/** toField writes an instant the way a datetime-local field wants it. */
+export const toField = (ms: number, zone: Zone): string => formatAbsolute(ms, zone).replace(" ", "T");
+
+/** fromField reads such a field; browsers leave out seconds that are 0. */
+export function fromField(text: string, zone: Zone): number | null {
+  const match = /^(\d{4,6})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d))?/.exec(text);
+  if (!match) return null;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
+    .slice(1)
+    .map((part) => Number(part ?? 0));
+  return instantOf({ year, month, day, hour, minute, second }, zone);
 }
 
 /** zoneName is what the top bar shows for the zone in use. */
 export function zoneName(zone: Zone): string {
   if (zone === "utc") return "UTC";
+  if (zone !== "local") return zone;
   return Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useId, useMemo, useState } from "react";
-import { formatAbsolute, zoneName } from "../api/time";
+import { formatAbsolute, fromField, toField, zoneName } from "../api/time";
 import { useRounded, useZone } from "../ui/clock";
 import { Button, inputClass } from "../ui/controls";
 import { CheckIcon, ClockIcon } from "../ui/icons";
@@ -125,10 +125,10 @@ export function RangePicker() {
 function Choices({ range, onDone }: { range: Range; onDone: () => void }) {
   const zone = useZone();
   const id = useId();
-  const [from, setFrom] = useState(() => toField(range.from.getTime(), zone === "utc"));
-  const [to, setTo] = useState(() => toField(Math.min(range.to.getTime(), Date.now()), zone === "utc"));
-  const a = fromField(from, zone === "utc");
-  const b = fromField(to, zone === "utc");
+  const [from, setFrom] = useState(() => toField(range.from.getTime(), zone));
+  const [to, setTo] = useState(() => toField(Math.min(range.to.getTime(), Date.now()), zone));
+  const a = fromField(from, zone);
+  const b = fromField(to, zone);
   const wrong =
     a === null || b === null
       ? "Both ends need a date and a time"
@@ -207,17 +207,4 @@ function Choices({ range, onDone }: { range: Range; onDone: () => void }) {
       </form>
     </div>
   );
-}
-
-const two = (n: number) => String(n).padStart(2, "0");
-
-/** toField writes an instant the way a datetime-local field wants it, in the zone of the page. */
-function toField(ms: number, utc: boolean): string {
-  const d = new Date(utc ? ms + 0 : ms - new Date(ms).getTimezoneOffset() * 60_000);
-  return `${d.getUTCFullYear()}-${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())}T${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`;
-}
-
-function fromField(text: string, utc: boolean): number | null {
-  const ms = Date.parse(utc ? `${text}Z` : text);
-  return Number.isNaN(ms) ? null : ms;
 }

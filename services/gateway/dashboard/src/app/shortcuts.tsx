@@ -1,90 +1,162 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect, useRef, useState } from "react";
+import { Fragment, useEffect, useRef } from "react";
 import { Button, Kbd } from "../ui/controls";
 import { Dialog } from "../ui/dialog";
+import { chordWithin, type KeyAction, type KeyEntry, keyTable, matchKey } from "./keys";
+import { pageLink, usePages } from "./usepages";
 
-const chords = {
-  t: { to: "/projects/$slug/tasks", label: "Tasks" },
-  q: { to: "/projects/$slug/queues", label: "Queues" },
-  w: { to: "/projects/$slug/workers", label: "Workers" },
-  a: { to: "/projects/$slug/agents", label: "Agents" },
-  c: { to: "/projects/$slug/commands", label: "Commands" },
-} as const;
-
-/** typing tells whether a key press belongs to a field and not to the page. */
+/** typing tells whether a key press belongs to a field or a menu and not to the page. */
 export function typing(event: KeyboardEvent): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return true;
-  const target = event.target;
+  return inField(event.target);
+}
+
+function inField(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   return (
     target.isContentEditable ||
-    /^(?:INPUT|TEXTAREA|SELECT)$/.test(target.tagName) ||
+    (/^(?:INPUT|TEXTAREA|SELECT)$/.test(target.tagName) &&
+      !/^(?:checkbox|radio|button)$/.test((target as HTMLInputElement).type)) ||
     target.closest('[role="dialog"],[role="menu"],[role="listbox"]') !== null
   );
 }
 
-const chordWithin = 900;
+const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
+const modKey = isMac ? "⌘" : "Ctrl";
+export const paletteKeys = isMac ? "⌘ K" : "Ctrl K";
 
-export function Shortcuts({ slug }: { slug: string | null }) {
+/** Shortcuts obeys the table of keys (keys.ts). Rows of any DataTable are walked here; the task list does its own. */
+export function Shortcuts({
+  slug,
+  onHelp,
+  onPalette,
+}: {
+  slug: string | null;
+  onHelp: () => void;
+  onPalette: () => void;
+}) {
   const navigate = useNavigate();
-  const [help, setHelp] = useState(false);
-  const armed = useRef(0);
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (typing(event)) return;
-      if (event.key === "?") {
-        event.preventDefault();
-        setHelp(true);
-      } else if (event.key === "g") {
-        armed.current = Date.now();
-      } else if (Date.now() - armed.current < chordWithin && event.key in chords && slug) {
-        armed.current = 0;
-        event.preventDefault();
-        void navigate({ to: chords[event.key as keyof typeof chords].to, params: { slug } });
-      } else if (event.key === "/") {
-        const search = document.querySelector<HTMLInputElement>("[data-search]");
-        if (search) {
-          event.preventDefault();
-          search.focus();
-          search.select();
-        }
+  const available = usePages(slug);
+  const armedAt = useRef(0);
+  const todo = useRef<(action: KeyAction) => boolean>(() => false);
+  todo.current = (action) => {
+    switch (action.do) {
+      case "go": {
+        const page = available.find((each) => each.id === action.page);
+        if (page) void navigate(pageLink(page, slug) as { to: string });
+        return Boolean(page);
       }
+      case "palette":
+        onPalette();
+        return true;
+      case "help":
+        onHelp();
+        return true;
+      case "search": {
+        const field = document.querySelector<HTMLInputElement>("main [data-search]");
+        if (!field) onPalette();
+        field?.focus();
+        field?.select();
+        return true;
+      }
+      case "row":
+        return walkRows(action.step);
+      case "select":
+        return pressBox();
+      case "page":
+        return false;
+    }
+  };
+  useEffect(() => {
+    const obey = (event: KeyboardEvent, action: KeyAction) => {
+      if (todo.current(action)) event.preventDefault();
     };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [navigate, slug]);
-
-  if (!help) return null;
-  return (
-    <Dialog title="Keyboard" onClose={() => setHelp(false)}>
-      <dl className="grid grid-cols-[auto_1fr] items-center gap-x-4 gap-y-2">
-        {Object.entries(chords).map(([key, { label }]) => (
-          <Row key={key} keys={["g", key]} what={`Go to ${label}`} />
-        ))}
-        <Row keys={["/"]} what="Search" />
-        <Row keys={["j", "k"]} what="Next and previous row" />
-        <Row keys={["enter"]} what="Open the row" />
-        <Row keys={["n"]} what="Show new rows" />
-        <Row keys={["r"]} what="Retry the open task" />
-        <Row keys={["?"]} what="This help" />
-      </dl>
-      <div className="flex justify-end">
-        <Button onClick={() => setHelp(false)}>Close</Button>
-      </div>
-    </Dialog>
-  );
+    // The second key of a chord is taken before any page sees it: g r goes to the trends and retries nothing.
+    const early = (event: KeyboardEvent) => {
+      const mod = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+      if (mod) {
+        const match = matchKey({ key: event.key, mod: true }, false);
+        if (match && match !== "armed") obey(event, match.action);
+        return;
+      }
+      if (typing(event) || event.key === "Shift") return;
+      const armed = Date.now() - armedAt.current < chordWithin;
+      armedAt.current = 0;
+      const match = matchKey({ key: event.key, mod: false }, armed);
+      if (match === "armed") armedAt.current = Date.now();
+      else if (match?.action.do === "go") obey(event, match.action);
+    };
+    const late = (event: KeyboardEvent) => {
+      if (typing(event)) return;
+      const match = matchKey({ key: event.key, mod: false }, false);
+      if (match && match !== "armed") obey(event, match.action);
+    };
+    window.addEventListener("keydown", early, true);
+    window.addEventListener("keydown", late);
+    return () => {
+      window.removeEventListener("keydown", early, true);
+      window.removeEventListener("keydown", late);
+    };
+  }, []);
+  return null;
 }
 
-function Row({ keys, what }: { keys: string[]; what: string }) {
+const focusedRow = () => document.activeElement?.closest<HTMLElement>("[data-row]") ?? null;
+
+function walkRows(step: 1 | -1): boolean {
+  const current = focusedRow();
+  const table = current?.closest("[data-rows]") ?? document.querySelector("main [data-rows]");
+  const rows = [...(table?.querySelectorAll<HTMLElement>("[data-row]") ?? [])];
+  if (rows.length === 0) return false;
+  const at = current ? rows.indexOf(current) + step : step > 0 ? 0 : rows.length - 1;
+  const row = rows[Math.max(0, Math.min(rows.length - 1, at))];
+  const target = row?.querySelector<HTMLElement>("a,button") ?? row;
+  target?.focus({ preventScroll: true });
+  row?.scrollIntoView({ block: "nearest" });
+  return true;
+}
+
+function pressBox(): boolean {
+  const box = focusedRow()?.querySelector<HTMLElement>("[data-select]");
+  box?.click();
+  return Boolean(box);
+}
+
+const helpGroups: KeyEntry["group"][] = ["Go to", "Anywhere", "Lists", "Tasks"];
+
+/** KeyboardHelp shows the table of keys. */
+export function KeyboardHelp({ slug, onClose }: { slug: string | null; onClose: () => void }) {
+  const available = usePages(slug);
+  const shown = keyTable.filter(
+    ({ action }) => action.do !== "go" || available.some((page) => page.id === action.page),
+  );
   return (
-    <>
-      <dt className="flex gap-1">
-        {keys.map((key) => (
-          <Kbd key={key}>{key}</Kbd>
+    <Dialog title="Keyboard" onClose={onClose} wide>
+      <div className="grid gap-x-8 gap-y-4 sm:grid-cols-2">
+        {helpGroups.map((group) => (
+          <section key={group}>
+            <h3 className="mb-1 font-semibold">{group}</h3>
+            <dl className="grid grid-cols-[5rem_1fr] items-center gap-y-1">
+              {shown
+                .filter((entry) => entry.group === group)
+                .map(({ keys, what }) => (
+                  <Fragment key={keys.join(" ")}>
+                    <dt className="flex gap-1">
+                      {keys.map((key) => (
+                        <Kbd key={key}>{key === "mod" ? modKey : key}</Kbd>
+                      ))}
+                    </dt>
+                    <dd>{what}</dd>
+                  </Fragment>
+                ))}
+            </dl>
+          </section>
         ))}
-      </dt>
-      <dd>{what}</dd>
-    </>
+      </div>
+      <div className="flex justify-end">
+        <Button onClick={onClose}>Close</Button>
+      </div>
+    </Dialog>
   );
 }

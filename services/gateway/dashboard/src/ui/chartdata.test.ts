@@ -25,5 +25,5 @@ describe("axisTime", () => {
     ["2026-03-05T14:30:05Z", 5, "14:30:05"],
     ["2026-03-05T00:00:00Z", 3600, "5 Mar"],
     ["2026-12-31T12:00:00Z", 86_400, "31 Dec"],
-  ])("%s every %i s", (time, step, text) => expect(axisTime(at(time), step, true)).toBe(text));
+  ])("%s every %i s", (time, step, text) => expect(axisTime(at(time), step, "utc")).toBe(text));
 });

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { fieldsOf, type Zone } from "../api/time";
 
 /** stackUp adds up series from the first (lowest) to the last; a missing value counts as nothing. */
 export function stackUp(series: (number | null)[][]): number[][] {
@@ -14,11 +15,8 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const two = (n: number) => String(n).padStart(2, "0");
 
 /** axisTime labels a tick: the clock, at midnight and for steps of days the date. `step` is in seconds. */
-export function axisTime(ms: number, step: number, utc: boolean): string {
-  const d = new Date(ms);
-  const [hour, minute, second, day, month] = utc
-    ? [d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds(), d.getUTCDate(), d.getUTCMonth()]
-    : [d.getHours(), d.getMinutes(), d.getSeconds(), d.getDate(), d.getMonth()];
-  if (step >= 86_400 || (hour === 0 && minute === 0 && second === 0)) return `${day} ${months[month]}`;
+export function axisTime(ms: number, step: number, zone: Zone): string {
+  const { hour, minute, second, day, month } = fieldsOf(ms, zone);
+  if (step >= 86_400 || (hour === 0 && minute === 0 && second === 0)) return `${day} ${months[month - 1]}`;
   return step < 60 ? `${two(hour)}:${two(minute)}:${two(second)}` : `${two(hour)}:${two(minute)}`;
 }

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { parseTime } from "../api/time";
+import { parseTime, type Zone } from "../api/time";
 import { type Series, type TimeChartProps, useThemeKey, useWidth, valueText } from "./chart";
 import { axisTime, stackUp } from "./chartdata";
 import { useZone } from "./clock";
@@ -36,7 +36,7 @@ export default function Plot(props: Props) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: shape stands for series and unit, theme for colours
   useEffect(() => {
     if (!host || !ready) return;
-    const chart = build(host, latest, latestData.current, zone === "utc");
+    const chart = build(host, latest, latestData.current, zone);
     plot.current = chart;
     return () => {
       plot.current = null;
@@ -67,7 +67,7 @@ function toData(starts: number[], series: Series[]): uPlot.AlignedData {
   return [starts.map((ms) => ms / 1000), ...rows] as uPlot.AlignedData;
 }
 
-function build(host: HTMLElement, latest: { current: Props }, data: uPlot.AlignedData, utc: boolean): uPlot {
+function build(host: HTMLElement, latest: { current: Props }, data: uPlot.AlignedData, zone: Zone): uPlot {
   const { series, unit } = latest.current;
   const colour = palette(host);
   const halfBucket = () => latest.current.bucketSeconds / 2;
@@ -140,13 +140,16 @@ function build(host: HTMLElement, latest: { current: Props }, data: uPlot.Aligne
       {
         ...axis,
         size: 26,
-        values: (_u, splits, _i, _s, incr) => splits.map((s) => axisTime(s * 1000, incr, utc)),
+        values: (_u, splits, _i, _s, incr) => splits.map((s) => axisTime(s * 1000, incr, zone)),
       },
       { ...axis, size: 54, values: (_u, splits) => splits.map((value) => valueText(unit, value)) },
     ],
     series: drawn,
     bands,
-    tzDate: (ts) => (utc ? uPlot.tzDate(new Date(ts * 1000), "Etc/UTC") : new Date(ts * 1000)),
+    tzDate: (ts) =>
+      zone === "local"
+        ? new Date(ts * 1000)
+        : uPlot.tzDate(new Date(ts * 1000), zone === "utc" ? "Etc/UTC" : zone),
     hooks: {
       setCursor: [
         (u) =>

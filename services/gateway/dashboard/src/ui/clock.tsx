@@ -39,21 +39,45 @@ const never = () => () => undefined;
 
 const zoneKey = "z4j-zone";
 const zoneListeners = new Set<() => void>();
+/** The zone of the visitor's profile; UTC there means that nobody has chosen one. */
+let profileZone: string | null = null;
 
+/** Nothing chosen here: the profile's zone when it has one, else the browser's. */
 function readZone(): Zone {
-  return localStorage.getItem(zoneKey) === "utc" ? "utc" : "local";
+  const chosen = localStorage.getItem(zoneKey);
+  if (chosen === "utc" || chosen === "local") return chosen;
+  return profileZone ?? "local";
 }
 
-export function setZone(zone: Zone) {
-  localStorage.setItem(zoneKey, zone);
+function tellZone() {
   for (const listener of zoneListeners) listener();
 }
 
+/** setZone chooses for this browser; "profile" takes the choice back. */
+export function setZone(zone: "utc" | "local" | "profile") {
+  if (zone === "profile") localStorage.removeItem(zoneKey);
+  else localStorage.setItem(zoneKey, zone);
+  tellZone();
+}
+
+export function setProfileZone(zone: string | null | undefined) {
+  const next = zone && zone !== "UTC" ? zone : null;
+  if (next === profileZone) return;
+  profileZone = next;
+  tellZone();
+}
+
+export function useProfileZone(): string | null {
+  return useSyncExternalStore(subscribeZone, () => profileZone);
+}
+
+function subscribeZone(listener: () => void) {
+  zoneListeners.add(listener);
+  return () => zoneListeners.delete(listener);
+}
+
 export function useZone(): Zone {
-  return useSyncExternalStore((listener) => {
-    zoneListeners.add(listener);
-    return () => zoneListeners.delete(listener);
-  }, readZone);
+  return useSyncExternalStore(subscribeZone, readZone);
 }
 
 /** Age shows how long ago something was, with the absolute time and zone on hover. */

@@ -6,7 +6,10 @@ import { floating } from "./popover";
 const item =
   "flex min-h-8 w-full cursor-pointer items-center gap-2 rounded-md px-2 py-1 text-left outline-none select-none data-highlighted:bg-raised aria-[current=page]:bg-accent-wash data-disabled:cursor-not-allowed data-disabled:text-soft max-sm:min-h-11";
 
-/** Menu opens a list of choices under its button: arrow keys, first letters and Escape work. */
+/**
+ * Menu opens a list of choices under its button: arrow keys, first letters and Escape work. It is
+ * drawn inside <main>, so that screen readers find it within a landmark.
+ */
 export function Menu({
   trigger,
   label,
@@ -25,7 +28,7 @@ export function Menu({
       <M.Trigger asChild aria-label={label}>
         {trigger}
       </M.Trigger>
-      <M.Portal>
+      <M.Portal container={document.getElementById("page")}>
         <M.Content
           align={align}
           side={side}

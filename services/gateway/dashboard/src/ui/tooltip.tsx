@@ -16,7 +16,7 @@ export function Tooltip({
     <T.Provider delayDuration={300}>
       <T.Root>
         <T.Trigger asChild>{children}</T.Trigger>
-        <T.Portal>
+        <T.Portal container={document.getElementById("page")}>
           <T.Content
             side={side}
             sideOffset={4}
