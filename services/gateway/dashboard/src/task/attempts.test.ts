@@ -57,6 +57,14 @@ describe("steps", () => {
     expect(steps.map((step) => step.copies)).toEqual([2, 2, 1]);
     expect(attempts).toHaveLength(1);
   });
+  it("folds an end that is told twice", () => {
+    const { steps } = buildHistory([
+      event("started", 0),
+      event("succeeded", 14, { runtime_ms: 9360 }),
+      event("succeeded", 16, { runtime_ms: 9360 }),
+    ]);
+    expect(steps.map((step) => step.copies)).toEqual([1, 2]);
+  });
   it("notes what matters about an event", () => {
     const note = (kind: string, payload: TaskEvent["payload"]) => {
       const [step] = buildHistory([event(kind, 0, payload)]).steps;

@@ -14,6 +14,7 @@ import { useTitle } from "../ui/title";
 import { TaskActions } from "./actions";
 import { buildHistory, retriesOf } from "./attempts";
 import { Facts } from "./facts";
+import { Canvas } from "./flowview";
 import { Gantt } from "./gantt";
 import { CalledWith, Result } from "./payload";
 import { RawEvents } from "./rawevents";
@@ -146,6 +147,7 @@ function Loaded({
             <CalledWith task={task} />
             <Result task={task} />
           </div>
+          <Canvas slug={slug} task={task} />
           <RawEvents events={list} agents={agents.data} />
         </div>
         <Facts task={task} slug={slug} retries={retries} />

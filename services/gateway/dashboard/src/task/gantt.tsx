@@ -171,7 +171,8 @@ function Row({
   const look = taskLook(state);
   const sum = (kinds: Segment["kind"][]) =>
     segments.filter((each) => kinds.includes(each.kind)).reduce((all, each) => all + each.to - each.from, 0);
-  const ran = attempt.startedAt !== null && attempt.outcome !== "superseded" ? sum(["run"]) : null;
+  const seen = attempt.startedAt !== null && attempt.outcome !== "superseded" ? sum(["run"]) : null;
+  const ran = attempt.runtime ?? seen;
   const waits = sum(["wait", "delay"]);
   const summary = [
     label,
@@ -282,6 +283,10 @@ function Times({
   ];
   const known = rows.filter((row): row is [string, number] => row[1] !== null);
   let previous = before?.endedAt ?? null;
+  const seen =
+    attempt.startedAt !== null && attempt.endedAt !== null ? attempt.endedAt - attempt.startedAt : null;
+  const late =
+    attempt.runtime !== null && seen !== null && seen - attempt.runtime > 100 + attempt.runtime / 5;
   return (
     <div className="my-1 space-y-1.5 rounded-md bg-raised px-3 py-2 text-xs">
       <dl className="grid grid-cols-[5rem_minmax(0,1fr)] gap-x-3 gap-y-0.5">
@@ -316,6 +321,11 @@ function Times({
           </>
         )}
       </dl>
+      {late && (
+        <p className="text-soft">
+          The worker itself measured {formatSpan(attempt.runtime)}; its reports took their time to the agent.
+        </p>
+      )}
       {attempt.receivedAt === null && (
         <p className="text-soft">
           When it was handed to the worker is not known: of events of one kind within a second one is kept.

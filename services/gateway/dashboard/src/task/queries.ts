@@ -10,7 +10,7 @@ const project = (slug: string) => path`/projects/${slug}`;
 export const taskQueries = {
   tree: (slug: string, engine: string, id: string) =>
     queryOptions({
-      queryKey: ["p", slug, "task", engine, id, "tree"],
+      queryKey: ["p", slug, "tree", engine, id],
       queryFn: ({ signal }) =>
         api.get<TaskTreeResponse>(project(slug) + path`/tasks/${engine}/${id}/tree`, undefined, signal),
     }),

@@ -100,7 +100,13 @@ const presenceLooks: Record<string, Look> = {
 
 export function StateShape({ look }: { look: Look }) {
   return (
-    <svg viewBox="0 0 12 12" aria-hidden="true" className={`size-3 shrink-0 ${toneText[look.tone]}`}>
+    <svg
+      viewBox="0 0 12 12"
+      width="12"
+      height="12"
+      aria-hidden="true"
+      className={`size-3 shrink-0 ${toneText[look.tone]}`}
+    >
       {shapes[look.shape]}
     </svg>
   );
