@@ -72,13 +72,16 @@ func (s *Store) TaskFacets(ctx context.Context, f TaskFilter, limit int) (TaskFa
 	var out TaskFacets
 	var shared []facet
 	for _, fc := range facets() {
-		if !fc.filtered(&f.TaskTerms) && !fc.filtered(&f.Not) {
+		wider, filtered := f, false
+		wider.Also = slices.Clone(f.Also)
+		for _, t := range append(wider.terms(), &wider.Not) {
+			filtered = filtered || fc.filtered(t)
+			fc.drop(t)
+		}
+		if !filtered {
 			shared = append(shared, fc)
 			continue
 		}
-		wider := f
-		fc.drop(&wider.TaskTerms)
-		fc.drop(&wider.Not)
 		if err := s.countFacets(ctx, wider, []facet{fc}, limit, &out); err != nil {
 			return out, fmt.Errorf("count facets: %w", s.err(err))
 		}

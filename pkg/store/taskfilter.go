@@ -61,6 +61,8 @@ type TaskTerms struct {
 type TaskFilter struct {
 	ProjectID int64
 	TaskTerms
+	// Also are further terms that must hold as well.
+	Also []TaskTerms
 	// Not excludes tasks for which any of its values matches.
 	Not TaskTerms
 	// Since and Until bound the time of reception; a task whose engine reports none counts from its start, or else its
@@ -176,8 +178,10 @@ const maxArms = 16
 // resolve turns a filter into conditions, without the project and the window.
 func (s *Store) resolve(ctx context.Context, f *TaskFilter) (*resolved, error) {
 	r := &resolved{}
-	if err := s.include(ctx, r, &f.TaskTerms); err != nil || r.none {
-		return r, err
+	for _, t := range f.terms() {
+		if err := s.include(ctx, r, t); err != nil || r.none {
+			return r, err
+		}
 	}
 	if err := s.exclude(ctx, r, &f.Not); err != nil {
 		return r, err
@@ -244,6 +248,15 @@ func (s *Store) include(ctx context.Context, r *resolved, t *TaskTerms) error {
 		r.addSQL(func(b *builder) string { return found(b, text) })
 	}
 	return nil
+}
+
+// terms are all terms of the filter that say what matches.
+func (f *TaskFilter) terms() []*TaskTerms {
+	list := []*TaskTerms{&f.TaskTerms}
+	for i := range f.Also {
+		list = append(list, &f.Also[i])
+	}
+	return list
 }
 
 // textColumn asks for a text that is a column of tasks.
@@ -411,8 +424,7 @@ func (s *Store) flatFilter(ctx context.Context, f *TaskFilter) (b *builder, ok b
 
 // bare reports whether the filter asks for nothing but states, so that the counters can tell the number.
 func (f *TaskFilter) bare() bool {
-	t := f.TaskTerms
-	return t.quiet() && f.Not.quiet() && len(f.Not.States) == 0 && f.Since == nil && f.Until == nil && f.MinRuntimeMS == nil && f.MaxRuntimeMS == nil
+	return f.quiet() && len(f.Also) == 0 && f.Not.quiet() && len(f.Not.States) == 0 && f.Since == nil && f.Until == nil && f.MinRuntimeMS == nil && f.MaxRuntimeMS == nil
 }
 
 // quiet reports whether the terms ask for nothing, states aside.

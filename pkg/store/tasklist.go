@@ -366,8 +366,10 @@ func (l *lister) scope(ctx context.Context, c *condition, limit int64) (b *build
 const placeColumns = "id, task_id, engine_id, name_id, queue_id, worker_id, state, priority, runtime_ms, received_at, started_at, seen_at, fingerprint"
 
 func (l *lister) columns() string {
-	if len(l.p.Filter.Exceptions)+len(l.p.Filter.Not.Exceptions) > 0 {
-		return placeColumns + ", exception"
+	for _, t := range append(l.p.Filter.terms(), &l.p.Filter.Not) {
+		if len(t.Exceptions) > 0 {
+			return placeColumns + ", exception"
+		}
 	}
 	return placeColumns
 }

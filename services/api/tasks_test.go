@@ -102,6 +102,51 @@ func TestTaskList(t *testing.T) {
 	})
 }
 
+func TestTaskQuery(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		now := shopTasks(w)
+		for query, want := range map[string]string{
+			"state:failure":                             "bad-2 bad-1 bad-0",
+			"-state:success -task:boom":                 "wait-0",
+			"task:=shop.pay state:success runtime:>=2s": "ok-4 ok-3 ok-2 ok-1 ok-0",
+			"task:=shop.pa":                             "",
+			"task:*boom exception:valueerror":           "bad-2 bad-1 bad-0",
+			"runtime:>2s":                               "",
+			"worker:w1@* queue:default id:ok-1,bad-0":   "bad-0 ok-1",
+			"id:ok-* -id:ok-1,ok-2":                     "ok-4 ok-3 ok-0",
+			"pay -ok":                                   "wait-0",
+			"engine:rq":                                 "",
+			"priority:normal until:1h":                  "",
+			"since:" + now.Add(3*time.Minute).Format("2006-01-02T15:04") + "Z": "wait-0",
+			"since:1h state:received,retry":                                    "wait-0",
+		} {
+			if a := w.call("viewer", http.MethodGet, "/projects/shop/tasks", url.Values{"query": {query}}, nil); a.status != 200 || a.column("task_id") != want {
+				t.Errorf("%s: %d %s, want %s", query, a.status, a.column("task_id"), want)
+			}
+		}
+		if a := w.get("/tasks", "query", "state:failure,success", "state", "received,failure"); a.column("task_id") != "bad-2 bad-1 bad-0" {
+			t.Errorf("a query narrows the other filters: %s", a.column("task_id"))
+		}
+		if a := w.get("/tasks/facets", "query", "task:boom", "state", "failure"); len(a.body["names"].([]any)) != 1 || len(a.body["states"].([]any)) != 1 {
+			t.Errorf("facets of a query: %s", a.raw)
+		}
+		a := w.call("viewer", http.MethodGet, "/projects/shop/tasks", url.Values{"query": {"queue:a stat:failure"}}, nil)
+		if a.status != 422 || a.text("error") != "validation_error" || fmt.Sprint(a.body["details"].(map[string]any)["from"]) != "8" || !strings.Contains(a.text("message"), "character 9") {
+			t.Errorf("a mistake: %d %s", a.status, a.raw)
+		}
+		if a := w.call("viewer", http.MethodGet, "/projects/shop/tasks", url.Values{"query": {"id:bad-*"}, "format": {"json"}}, nil); a.status != 200 || strings.Count(string(a.raw), "bad-") != 3 {
+			t.Errorf("export: %d %s", a.status, a.raw)
+		}
+		if a := w.call("padmin", http.MethodPost, "/projects/shop/tasks/bulk-delete", nil, map[string]any{"filter_query": "id:bad-* -id:bad-1"}); a.status != 200 || a.body["deleted_count"] != 2.0 {
+			t.Errorf("delete: %d %s", a.status, a.raw)
+		}
+		if a := w.call("viewer", http.MethodGet, "/projects/shop/tasks", url.Values{"search": {"a\x00b"}}, nil); a.status != 422 {
+			t.Errorf("a NUL: %d %s", a.status, a.raw)
+		}
+	})
+}
+
 func TestTaskListBasic(t *testing.T) {
 	t.Parallel()
 	eachWorld(t, func(t *testing.T, w *world) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/z4jdev/z4j/pkg/httpx"
@@ -19,6 +20,10 @@ func decodeQuery(r *http.Request, dst any) error {
 	members := map[string]any{}
 	for _, f := range fields(reflect.TypeOf(dst).Elem()) {
 		all := values[f.name]
+		if slices.ContainsFunc(all, func(v string) bool { return strings.ContainsRune(v, 0) }) {
+			// PostgreSQL has no such texts, so nothing can match.
+			return httpx.Invalid("value_error", "Value error, the text holds a NUL character: take it out", "query", f.name)
+		}
 		if f.typ.Kind() == reflect.Slice {
 			list := []string{}
 			for _, v := range all {

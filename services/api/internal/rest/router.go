@@ -195,6 +195,10 @@ func (rt *Router) decode(req *Request, op *Op, params []string) error {
 		return err
 	}
 	for _, name := range params {
+		if strings.ContainsRune(req.Param(name), 0) {
+			// PostgreSQL has no such texts, so nothing has that name.
+			return &domain.Error{Code: domain.CodeNotFound, Message: "nothing has a " + name + " with a NUL character in it"}
+		}
 		if isUUIDParam(name) {
 			_, err := httpx.PathUUID(name, req.Param(name))
 			if err := collect(err); err != nil {

@@ -5,6 +5,7 @@ package task
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -28,6 +29,7 @@ type BulkDeleteRequest struct {
 	FilterWorker   *string     `json:"filter_worker" validate:"min=1,max=200"`
 	FilterSince    *httpx.Time `json:"filter_since"`
 	FilterUntil    *httpx.Time `json:"filter_until"`
+	FilterQuery    *string     `json:"filter_query" validate:"min=1,max=2000" doc:"a text of the filter language"`
 }
 
 // BulkDeleteResponse says how many tasks are gone.
@@ -37,7 +39,7 @@ type BulkDeleteResponse struct {
 
 func (b *BulkDeleteRequest) filtered() bool {
 	return b.FilterState != nil || b.FilterPriority != nil || b.FilterSearch != nil || b.FilterName != nil ||
-		b.FilterQueue != nil || b.FilterWorker != nil || b.FilterSince != nil || b.FilterUntil != nil
+		b.FilterQueue != nil || b.FilterWorker != nil || b.FilterSince != nil || b.FilterUntil != nil || b.FilterQuery != nil
 }
 
 // Validate implements httpx.Validator.
@@ -55,7 +57,7 @@ func (b *BulkDeleteRequest) Validate(faults *httpx.Faults) {
 	}
 }
 
-func (b *BulkDeleteRequest) filter(projectID int64) store.TaskFilter {
+func (b *BulkDeleteRequest) filter(projectID int64, now time.Time) (store.TaskFilter, error) {
 	text := func(s *string) string {
 		if s == nil {
 			return ""
@@ -75,7 +77,7 @@ func (b *BulkDeleteRequest) filter(projectID int64) store.TaskFilter {
 			f.Priorities = append(f.Priorities, p)
 		}
 	}
-	return f
+	return f, narrow(&f, text(b.FilterQuery), now)
 }
 
 const (
@@ -119,7 +121,11 @@ func (g *group) selected(r *rest.Request, b *BulkDeleteRequest) (keys []int64, m
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()
 	if b.TaskIDs == nil {
-		keys, err = g.cfg.Store.TaskKeys(ctx, b.filter(r.Project.ID), maxDeleted)
+		f, err := b.filter(r.Project.ID, g.cfg.Store.Now())
+		if err != nil {
+			return nil, "", err
+		}
+		keys, err = g.cfg.Store.TaskKeys(ctx, f, maxDeleted)
 		return keys, "filters", slow(err)
 	}
 	inst, err := g.cfg.Store.InstallationID(ctx)

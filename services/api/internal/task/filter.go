@@ -30,13 +30,23 @@ type Filter struct {
 	Until        *httpx.Time `json:"until" doc:"received at or before this time"`
 	From         *httpx.Time `json:"from" doc:"the same as since"`
 	To           *httpx.Time `json:"to" doc:"the same as until"`
+	Query        string      `json:"query" validate:"max=2000" doc:"a text of the filter language, such as state:failure queue:mail since:2h; it narrows what the other parameters leave"`
 }
 
 // maxFilterText bounds one value of a filter.
 const maxFilterText = 200
 
 // filter turns the parameters into that of the store.
-func (q *Filter) filter(projectID int64) (store.TaskFilter, error) {
+func (q *Filter) filter(projectID int64, now time.Time) (store.TaskFilter, error) {
+	f, err := q.plain(projectID)
+	if err != nil {
+		return f, err
+	}
+	return f, narrow(&f, q.Query, now)
+}
+
+// plain is the filter of the parameters without the query.
+func (q *Filter) plain(projectID int64) (store.TaskFilter, error) {
 	f := store.TaskFilter{ProjectID: projectID, Since: later(q.Since, q.From), Until: earlier(q.Until, q.To), MinRuntimeMS: q.MinRuntimeMS}
 	if q.Search != "" {
 		f.Search = []string{q.Search}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from "vitest";
+import vectors from "../../../../../pkg/taskquery/testdata/vectors.json";
 import {
   add,
   choose,
@@ -54,6 +55,32 @@ describe("parse", () => {
   });
   it("leaves a lone minus and other signs to the search", () => {
     expect(brief("a - b ?x")).toEqual(["=a", "=-", "=b", "=?x"]);
+  });
+});
+
+describe("the API reads the same", () => {
+  it.each(vectors.good)("$text", ({ text, terms, spelling }) => {
+    const parsed = parse(text, now);
+    expect(parsed.problems).toEqual([]);
+    expect(
+      parsed.tokens.map((t) => ({
+        key: t.key ?? "",
+        values: t.values.map((v) => (t.key === "state" ? v.text.toLowerCase() : v.text)),
+        negated: t.negated,
+      })),
+    ).toEqual(terms.map((term) => ({ negated: false, ...term })));
+    const spelled = parsed.tokens.map(spell).join(" ");
+    expect(parse(spelled, now).tokens.map(spell).join(" ")).toBe(spelled);
+    expect(spelled.toLowerCase()).toBe((spelling ?? text).toLowerCase());
+  });
+  it.each(vectors.bad)("$text", ({ text, problems }) => {
+    const found = parse(text, now).problems;
+    expect(found.map(({ from, to }) => ({ from, to }))).toEqual(
+      problems.map(({ from, to }) => ({ from, to })),
+    );
+    problems.forEach((problem, i) => {
+      expect(found[i]?.message).toContain(problem.says);
+    });
   });
 });
 

@@ -100,7 +100,8 @@ const instant: Check = (value, now) =>
     ? "Give a span such as 2h or 7d, or a time such as 2026-05-01T08:00Z"
     : null;
 
-const longer: Check = (value) => (parseSpan(value) === null ? "Give a span such as 500ms, 10s or 2m" : null);
+const lasted: Check = (value) =>
+  parseSpan(value.replace(/^[<>]=?/, "")) === null ? "Give a span such as >500ms, <10s or 2m" : null;
 
 export const keys: readonly Key[] = [
   {
@@ -121,11 +122,12 @@ export const keys: readonly Key[] = [
     negatable: true,
     words: priorityWords,
   },
-  { name: "exception", about: "a part of the error", negatable: true },
-  { name: "issue", aliases: ["fingerprint"], about: "failures of one issue", negatable: true },
+  { name: "exception", about: "a part of the error", many: true, negatable: true },
+  { name: "issue", aliases: ["fingerprint"], about: "failures of one issue", many: true, negatable: true },
+  { name: "id", about: "the task's id", many: true, negatable: true },
   { name: "since", about: "received after", examples: ["15m", "1h", "6h", "24h", "7d"], check: instant },
   { name: "until", about: "received before", examples: ["1h", "24h", "7d"], check: instant },
-  { name: "runtime", about: "ran at least this long", examples: ["1s", "10s", "1m"], check: longer },
+  { name: "runtime", about: "how long it ran", examples: [">1s", ">10s", "<1m"], check: lasted },
 ];
 
 const byName = new Map(keys.flatMap((key) => [key.name, ...(key.aliases ?? [])].map((name) => [name, key])));
@@ -183,7 +185,11 @@ class Reader {
     let out = "";
     while (this.at < this.text.length) {
       const c = this.text[this.at++];
-      if (c === '"') return { text: out, from, to: this.at };
+      if (c === '"') {
+        if (!/[\s,]/.test(this.text[this.at] ?? " "))
+          this.problem(from, this.at, "Put a space behind the closing quotation mark");
+        return { text: out, from, to: this.at };
+      }
       if (c === "\\" && this.at < this.text.length) out += this.text[this.at++];
       else out += c;
     }
@@ -200,7 +206,10 @@ class Reader {
   values(): Value[] {
     const values: Value[] = [];
     for (;;) {
-      values.push(this.text[this.at] === '"' ? this.quoted() : this.bare(/[\s,"]/));
+      const value = this.text[this.at] === '"' ? this.quoted() : this.bare(/[\s,"]/);
+      if (value.text !== "" && this.text[this.at] === '"' && this.text[this.at - 1] !== '"')
+        this.problem(value.from, value.to, "Put the quotation mark in front of the whole value");
+      values.push(value);
       if (this.text[this.at] !== ",") return values;
       this.at++;
     }
@@ -212,6 +221,10 @@ class Reader {
     if (negated) this.at++;
     if (this.text[this.at] === '"') {
       const value = this.quoted();
+      if (value.text === "" && value.to === value.from + 2)
+        this.problem(from, value.to, "There is nothing between the quotation marks");
+      if (this.text[this.at] === ",")
+        this.problem(from, this.at, "Put a space behind the closing quotation mark");
       return { key: null, negated, values: [value], from, to: this.at };
     }
     const start = this.at;
@@ -244,7 +257,7 @@ export function parse(text: string, now = Date.now()): Parsed {
     tokens.push(token);
     checkToken(reader, token, now);
   }
-  return { tokens, problems: reader.problems };
+  return { tokens, problems: reader.problems.sort((a, b) => a.from - b.from) };
 }
 
 function checkToken(reader: Reader, token: Token, now: number) {
@@ -256,7 +269,7 @@ function checkToken(reader: Reader, token: Token, now: number) {
   if (token.values.length > 1 && !key.many && last)
     reader.problem(token.values[1]?.from ?? token.from, last.to, `${key.name} takes one value`);
   for (const value of token.values) {
-    if (value.text === "") {
+    if (value.text === "" || value.text === "=") {
       reader.problem(token.from, value.to, `${key.name}: needs a value`);
     } else if (key.words && !key.words.includes(value.text.toLowerCase())) {
       const meant = near(value.text, key.words);
