@@ -90,6 +90,7 @@ export interface AttentionItem {
 export interface BulkDeleteRequest {
   filter_name?: string | null;
   filter_priority?: string[];
+  filter_query?: string | null;
   filter_queue?: string | null;
   filter_search?: string | null;
   filter_since?: string | null;
