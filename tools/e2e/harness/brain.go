@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,14 +30,18 @@ const (
 
 var setupURL = regexp.MustCompile(`https?://[^\s]+/setup[#?]token=([A-Za-z0-9_-]+)`)
 
-// Brain is one installation: a home directory, a port, and the process that runs on them now.
+// Brain is one installation: a home directory, a port, and the processes that run on them now: one, or the single
+// services behind a gateway.
 type Brain struct {
-	*Process
+	// Processes are those of the last start; the first is the one that answers on Port.
+	Processes []*Process
 
 	Home string
 	Port int
 	env  []string
 	bin  string
+	// cluster is set when the brain is single services.
+	cluster *Cluster
 }
 
 // Binary is the brain under test: bin/z4j, which `make build` leaves, or Z4J_E2E_BIN.
@@ -57,6 +63,9 @@ func NewBrain(t testing.TB, env ...string) *Brain {
 	t.Helper()
 	home := t.TempDir()
 	env = append(env, servers(t)...)
+	if AsServices() || AsReplicas() {
+		return newCluster(t, home, env)
+	}
 	b := &Brain{
 		Home: filepath.Join(home, ".z4j"), Port: FreePort(t), bin: Binary(t),
 		env: append([]string{"HOME=" + home, "Z4J_HOME=" + filepath.Join(home, ".z4j"), "Z4J_BUS_DROP_PERCENT=20"}, env...),
@@ -67,7 +76,15 @@ func NewBrain(t testing.TB, env ...string) *Brain {
 
 // OnPostgres reports whether the brains of this run keep their data in PostgreSQL and their hints in
 // Redis, as Z4J_E2E_STORE=postgres asks for. Otherwise they are what `z4j serve` is by default.
-func OnPostgres() bool { return os.Getenv("Z4J_E2E_STORE") == "postgres" }
+func OnPostgres() bool { return os.Getenv("Z4J_E2E_STORE") == "postgres" || AsServices() || AsReplicas() }
+
+// AsServices reports whether the brains of this run are single services, two of each behind a gateway, as
+// Z4J_E2E_STORE=services asks for.
+func AsServices() bool { return os.Getenv("Z4J_E2E_STORE") == "services" }
+
+// AsReplicas reports whether the brains of this run are two `z4j serve` behind a balancer, as Z4J_E2E_STORE=replicas asks
+// for.
+func AsReplicas() bool { return os.Getenv("Z4J_E2E_STORE") == "replicas" }
 
 // servers are the settings of a brain on a database of its own in the servers that
 // scripts/with-services started.
@@ -94,6 +111,67 @@ func servers(t testing.TB) []string {
 	}
 }
 
+// Running reports whether every process runs.
+func (b *Brain) Running() bool {
+	for _, p := range b.Processes {
+		if !p.Running() {
+			return false
+		}
+	}
+	return len(b.Processes) > 0
+}
+
+// Log is what all processes of this start printed.
+func (b *Brain) Log() string {
+	var text strings.Builder
+	for _, p := range b.Processes {
+		text.WriteString(p.Log())
+	}
+	return text.String()
+}
+
+// PID is the process that answers on Port, for measurements.
+func (b *Brain) PID() int { return b.Processes[0].PID() }
+
+// Kill ends every process at once, as a power cut would.
+func (b *Brain) Kill() {
+	for _, p := range b.Processes {
+		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+	}
+	for _, p := range b.Processes {
+		p.Kill()
+	}
+}
+
+// Stop asks every process to end and returns the worst exit code; it fails the test when one needs longer than limit.
+func (b *Brain) Stop(t testing.TB, limit time.Duration) int {
+	t.Helper()
+	code := 0
+	for _, p := range b.Processes {
+		p.terminate()
+	}
+	for _, p := range b.Processes {
+		if c := p.wait(t, limit); c != 0 {
+			code = c
+		}
+	}
+	return code
+}
+
+// WaitLog waits until one of the processes prints text.
+func (b *Brain) WaitLog(t testing.TB, limit time.Duration, text string) {
+	t.Helper()
+	Eventually(t, limit, fmt.Sprintf("the brain prints %q", text), func() error {
+		if strings.Contains(b.Log(), text) {
+			return nil
+		}
+		if !b.Running() {
+			return fmt.Errorf("a process has ended:\n%s", b.Log())
+		}
+		return errors.New("not printed")
+	})
+}
+
 // URL is the address that agents and browsers use.
 func (b *Brain) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", b.Port) }
 
@@ -102,9 +180,14 @@ func (b *Brain) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", b.Port)
 func (b *Brain) Start(t testing.TB, args ...string) time.Duration {
 	t.Helper()
 	began := time.Now()
-	b.Process = start(t, "brain", options{dir: filepath.Dir(b.Home), env: b.env}, append([]string{
+	if b.cluster != nil {
+		b.startCluster(t)
+		return time.Since(began)
+	}
+	p := start(t, "brain", options{dir: filepath.Dir(b.Home), env: b.env}, append([]string{
 		b.bin, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(b.Port),
 	}, args...)...)
+	b.Processes = []*Process{p}
 	if err := poll(30*time.Second, b.healthy); err != nil {
 		t.Fatalf("the brain did not become healthy: %v\n%s", err, b.Log())
 	}

@@ -115,7 +115,16 @@ func (p *Process) Kill() {
 // needs longer than limit.
 func (p *Process) Stop(t testing.TB, limit time.Duration) int {
 	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.terminate()
+	return p.wait(t, limit)
+}
+
+// terminate asks the program to end.
+func (p *Process) terminate() { _ = p.cmd.Process.Signal(syscall.SIGTERM) }
+
+// wait waits for the end of a program that was asked to end.
+func (p *Process) wait(t testing.TB, limit time.Duration) int {
+	t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(limit):
