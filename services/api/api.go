@@ -84,8 +84,10 @@ type Config struct {
 	MaxSockets int
 
 	MetricsEnabled bool
-	MetricsPublic  bool
-	MetricsToken   string
+	// MetricsElsewhere says that the process serves /metrics itself.
+	MetricsElsewhere bool
+	MetricsPublic    bool
+	MetricsToken     string
 
 	// Home and Settings are shown to instance admins; secrets in Settings are masked already.
 	Home     string
@@ -195,6 +197,10 @@ func (s *Service) wire() error {
 
 	rt := rest.NewRouter(deps.Store, authn, deps.Logger)
 	rt.Timeout = cfg.RequestTimeout
+	var err error
+	if rt.Metrics, err = rest.NewMetrics(deps.Registry); err != nil {
+		return err
+	}
 	rt.Add(account.Ops(account.Config{
 		Store: deps.Store, Auth: authn, Hasher: auth.NewHasher(cfg.Hasher), Policy: cfg.Password, Keyring: keyring,
 		Hints: hints, Logger: deps.Logger, Now: deps.Now, LockoutAfter: int64(cfg.LockoutAfter), LockoutFor: cfg.LockoutFor,
@@ -224,6 +230,8 @@ func (s *Service) wire() error {
 	rt.Handle(http.MethodGet, "/ws/dashboard", s.push)
 	if cfg.MetricsEnabled {
 		deps.Registry.MustRegister(system.NewGauges(deps.Store, deps.Logger))
+	}
+	if cfg.MetricsEnabled && !cfg.MetricsElsewhere {
 		rt.Handle(http.MethodGet, "/metrics", httpx.MetricsGuard(cfg.MetricsToken, cfg.MetricsPublic, obs.Handler(deps.Registry, deps.Logger)))
 	}
 	if cfg.OpenAPI != OpenAPIDisabled {

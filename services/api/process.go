@@ -25,7 +25,7 @@ func newProcess(ctx context.Context, env *launch.Env) (*launch.Service, error) {
 		return nil, err
 	}
 	// A service behind the gateway is scraped at its own address.
-	cfg.MetricsEnabled = false
+	cfg.MetricsElsewhere = true
 	s, err := New(cfg, Deps{
 		Store: env.Store, Bus: env.Bus, Logger: env.Logger, Registry: env.Registry, Resolver: httpx.NewIPResolver(nil),
 		AllowedHost: env.Hosts.AllowsHost, AuditHealth: StoredAuditHealth(env.Store),

@@ -62,7 +62,7 @@ func Binary(t testing.TB) string {
 func NewBrain(t testing.TB, env ...string) *Brain {
 	t.Helper()
 	home := t.TempDir()
-	env = append(env, servers(t)...)
+	env = append(servers(t), env...)
 	if AsServices() || AsReplicas() {
 		return newCluster(t, home, env)
 	}
@@ -76,7 +76,9 @@ func NewBrain(t testing.TB, env ...string) *Brain {
 
 // OnPostgres reports whether the brains of this run keep their data in PostgreSQL and their hints in
 // Redis, as Z4J_E2E_STORE=postgres asks for. Otherwise they are what `z4j serve` is by default.
-func OnPostgres() bool { return os.Getenv("Z4J_E2E_STORE") == "postgres" || AsServices() || AsReplicas() }
+func OnPostgres() bool {
+	return os.Getenv("Z4J_E2E_STORE") == "postgres" || AsServices() || AsReplicas()
+}
 
 // AsServices reports whether the brains of this run are single services, two of each behind a gateway, as
 // Z4J_E2E_STORE=services asks for.

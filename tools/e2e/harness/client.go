@@ -28,6 +28,9 @@ func NewClient(base string) *Client {
 	return &Client{base: base, http: &http.Client{Jar: jar, Timeout: 40 * time.Second}}
 }
 
+// Jar holds the client's cookies, for a socket of the same browser.
+func (c *Client) Jar() http.CookieJar { return c.http.Jar }
+
 // Login opens a session.
 func (c *Client) Login(t testing.TB, email, password string) {
 	t.Helper()

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"net/http"
@@ -154,4 +155,27 @@ func (m *Member) WaitReady(t testing.TB) {
 		}
 		return nil
 	})
+}
+
+// Metric sums the series of a metric at the replica's own address.
+func (m *Member) Metric(name string) (float64, error) {
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", m.Port)) //nolint:noctx // a scrape of a test
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	sum := 0.0
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		series, value, ok := strings.Cut(lines.Text(), " ")
+		if base, _, _ := strings.Cut(series, "{"); !ok || base != name {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %s: %w", name, err)
+		}
+		sum += v
+	}
+	return sum, lines.Err()
 }

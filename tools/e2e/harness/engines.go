@@ -22,9 +22,10 @@ import (
 type Redis struct {
 	*Process
 
-	port int
-	next int
-	mu   sync.Mutex
+	bin, dir string
+	port     int
+	next     int
+	mu       sync.Mutex
 }
 
 // NewRedis starts one.
@@ -34,10 +35,16 @@ func NewRedis(t testing.TB) *Redis {
 	if err != nil {
 		t.Fatal("redis-server is missing: run scripts/env services")
 	}
-	dir := t.TempDir()
-	r := &Redis{port: FreePort(t)}
-	r.Process = start(t, "redis", options{dir: dir}, bin, "--port", strconv.Itoa(r.port),
-		"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "64", "--dir", dir)
+	r := &Redis{port: FreePort(t), dir: t.TempDir(), bin: bin}
+	r.Start(t)
+	return r
+}
+
+// Start starts it anew after a Kill, empty.
+func (r *Redis) Start(t testing.TB) {
+	t.Helper()
+	r.Process = start(t, "redis", options{dir: r.dir}, r.bin, "--port", strconv.Itoa(r.port),
+		"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "64", "--dir", r.dir)
 	Eventually(t, 10*time.Second, "Redis listens", func() error {
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", r.port), time.Second)
 		if err != nil {
@@ -45,7 +52,6 @@ func NewRedis(t testing.TB) *Redis {
 		}
 		return conn.Close()
 	})
-	return r
 }
 
 // DB returns the URL of a database that no other caller got: engines of different tests must not

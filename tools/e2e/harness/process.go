@@ -50,6 +50,8 @@ type options struct {
 	dir   string
 	env   []string
 	stdin io.Reader
+	// user runs the program as another user; nil means as this one.
+	user *syscall.Credential
 }
 
 // start runs a program in its own process group, so that forked workers end with it.
@@ -76,7 +78,7 @@ func launch(name string, opts options, argv ...string) (*Process, error) {
 	p.cmd.Stdin = opts.stdin
 	p.cmd.Stdout = p.log
 	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: opts.user}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

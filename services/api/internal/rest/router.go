@@ -26,6 +26,8 @@ import (
 type Router struct {
 	// Timeout bounds the work of every call; 0 does not. Streams go on as long as their reader does.
 	Timeout time.Duration
+	// Metrics measures every call; nil measures none.
+	Metrics *Metrics
 
 	store  *store.Store
 	auth   *Authenticator
@@ -96,7 +98,7 @@ func (rt *Router) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 
 func (rt *Router) handler(op *Op) http.Handler {
 	params := pathParams(op.Path)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	call := func(w http.ResponseWriter, r *http.Request) {
 		out, err := rt.serveLimited(w, r, op, params)
 		if err != nil {
 			rt.noteRefusal(r, op, err)
@@ -104,6 +106,11 @@ func (rt *Router) handler(op *Op) http.Handler {
 			return
 		}
 		rt.answer(w, r, op, out)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		status := httpx.Recorded(w, func(w http.ResponseWriter) { call(w, r) })
+		rt.Metrics.observe(op, status, time.Since(start))
 	})
 }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package harness
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Postgres is a private PostgreSQL server, for tests that kill it.
+type Postgres struct {
+	*Process
+
+	bin, dir string
+	port     int
+	as       *syscall.Credential
+}
+
+// NewPostgres creates a cluster and starts it.
+func NewPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	bin := os.Getenv("Z4J_TEST_POSTGRES_BIN")
+	if bin == "" {
+		t.Fatal("run the test with scripts/with-services")
+	}
+	dir, err := os.MkdirTemp("", "z4j-pg") // a short path: Unix sockets have a limit
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	p := &Postgres{bin: bin, dir: dir, port: FreePort(t)}
+	if os.Getuid() == 0 {
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32) // a number, as the system says it
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		p.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, int(uid), int(gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust",
+		"-E", "UTF8", "--locale=C.UTF-8", "--no-sync") //nolint:gosec // a program of the test environment
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: p.as}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	p.Start(t)
+	return p
+}
+
+// Start starts the server, also after a Kill: it then recovers from its log.
+func (p *Postgres) Start(t testing.TB) {
+	t.Helper()
+	// A killed server leaves its lock behind, and its processes may need a moment to end.
+	_ = os.Remove(filepath.Join(p.dir, "data", "postmaster.pid"))
+	p.Process = start(t, "postgres", options{dir: p.dir, user: p.as}, filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"),
+		"-p", strconv.Itoa(p.port), "-k", p.dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off")
+	Eventually(t, 30*time.Second, "PostgreSQL answers", func() error {
+		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", p.port), time.Second)
+		if err != nil {
+			return err
+		}
+		_ = conn.Close()
+		out, err := exec.Command(filepath.Join(p.bin, "psql"), "-X", "-q", "-d", p.URL(), "-c", "SELECT 1").CombinedOutput() //nolint:gosec // likewise
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// URL names the server's database.
+func (p *Postgres) URL() string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", p.port)
+}
