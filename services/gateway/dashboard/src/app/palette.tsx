@@ -19,7 +19,7 @@ import {
 } from "../ui/icons";
 import { StateShape, taskLook } from "../ui/state";
 import { type Command, useCommands } from "./actions";
-import { best } from "./match";
+import { best, type Scored, score } from "./match";
 import { hasRoute, pageLink, usePages } from "./usepages";
 
 interface Item {
@@ -36,6 +36,16 @@ interface Item {
 }
 
 const perGroup = 6;
+/** What the brain's own search found is worth more than a hit inside a word, less than one at a start. */
+const searchPoints = 20;
+
+/** The label counts; other words for it only when typed from their start. */
+function pointsOf(item: Item, typed: string): number {
+  const own = score(typed, item.label);
+  if (own > 0 || !item.words) return own;
+  const other = score(typed, item.words);
+  return other >= 25 ? other / 4 : 0;
+}
 /** Typing rests this long before the API is asked. */
 const restFor = 150;
 
@@ -84,10 +94,11 @@ function useFound(project: Project | undefined, typed: string) {
     (hasRoute(router, detail)
       ? { to: detail, params: params(more) }
       : { to: list, params: { slug } }) as unknown as Goto;
-  const items: Item[] = [];
+  const items: Scored<Item>[] = [];
+  const add = (item: Item) => items.push({ item, points: searchPoints });
   if (wanted.length >= 2)
     for (const task of tasks.data?.items ?? [])
-      items.push({
+      add({
         id: `task ${task.engine} ${task.task_id}`,
         group: "Tasks",
         label: task.name || task.task_id,
@@ -147,7 +158,7 @@ function useFound(project: Project | undefined, typed: string) {
         ...best(
           found.filter((item) => item.group === group),
           typed,
-          (item) => `${item.label} ${item.words ?? ""}`,
+          (item) => pointsOf(item, typed),
           perGroup,
         ),
       );
@@ -215,24 +226,37 @@ export default function Palette({
     best(
       fixed.filter((item) => item.group === group),
       typed,
-      (item) => `${item.label} ${item.words ?? ""}`,
+      (item) => pointsOf(item, typed),
       typed ? perGroup : 20,
     ),
   );
-  const search: Item[] =
+  const search: Scored<Item>[] =
     slug && typed.trim()
       ? [
           {
-            id: "search-tasks",
-            group: "Tasks",
-            label: `Search all tasks for “${typed.trim()}”`,
-            Icon: SearchIcon,
-            goto: { to: "/projects/$slug/tasks", params: { slug }, search: { q: typed.trim() } } as Goto,
+            points: 0,
+            item: {
+              id: "search-tasks",
+              group: "Tasks",
+              label: `Search all tasks for “${typed.trim()}”`,
+              Icon: SearchIcon,
+              goto: { to: "/projects/$slug/tasks", params: { slug }, search: { q: typed.trim() } } as Goto,
+            },
           },
         ]
       : [];
-  // Page names that fit come first; whoever types an id or a task's name gets the tasks first.
-  const items = [...matched, ...found.items, ...search];
+  // The group with the best hit comes first: "que" leads to the queues, the name of a task to its runs.
+  const all = [...matched, ...found.items, ...search];
+  const groups = [...new Set(all.map(({ item }) => item.group))]
+    .map((group) => ({
+      group,
+      points: Math.max(...all.filter(({ item }) => item.group === group).map(({ points }) => points)),
+    }))
+    .toSorted((a, b) => b.points - a.points)
+    .map(({ group }) => group);
+  const items = groups.flatMap((group) =>
+    all.filter(({ item }) => item.group === group).map(({ item }) => item),
+  );
   const chosen = items[Math.min(at, items.length - 1)];
 
   const choose = (item: Item | undefined, newTab: boolean) => {
@@ -265,7 +289,6 @@ export default function Palette({
     list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
   }, [chosenId]);
 
-  const groups = [...new Set(items.map((item) => item.group))];
   return (
     <D.Root open onOpenChange={(open) => !open && onClose()}>
       <D.Portal>
