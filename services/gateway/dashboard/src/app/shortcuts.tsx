@@ -111,7 +111,7 @@ function walkRows(step: 1 | -1): boolean {
   if (rows.length === 0) return false;
   const at = current ? rows.indexOf(current) + step : step > 0 ? 0 : rows.length - 1;
   const row = rows[Math.max(0, Math.min(rows.length - 1, at))];
-  const target = row?.querySelector<HTMLElement>("a,button") ?? row;
+  const target = row?.querySelector<HTMLElement>("a") ?? row?.querySelector<HTMLElement>("button") ?? row;
   target?.focus({ preventScroll: true });
   row?.scrollIntoView({ block: "nearest" });
   return true;

@@ -51,6 +51,16 @@ export const valueText = (unit: TimeChartProps["unit"], value: number | null | u
   return Number.isInteger(value) || value >= 100 ? formatCount(Math.round(value)) : value.toFixed(1);
 };
 
+const fills: Record<Series["tone"], string> = {
+  good: "text-good-fill",
+  bad: "text-bad-fill",
+  warn: "text-warn-fill",
+  run: "text-run-fill",
+  wait: "text-wait-fill",
+  retry: "text-retry-fill",
+  accent: "text-accent",
+  ink: "text-soft",
+};
 const text: Record<Series["tone"], string> = { ...toneText, accent: "text-accent", ink: "text-ink" };
 
 /**
@@ -80,7 +90,7 @@ export function TimeChart(props: TimeChartProps) {
             <span className="text-soft">{each.label}</span>
             <span className="min-w-10 font-medium">
               {shown !== null
-                ? valueText(unit, each.values[shown])
+                ? `${each.low ? `${valueText(unit, each.low[shown])} – ` : ""}${valueText(unit, each.values[shown])}`
                 : unit === "count"
                   ? formatCount(total(each) ?? 0)
                   : `≤ ${valueText(unit, peakOf(each))}`}
@@ -135,7 +145,11 @@ function markersIn(markers: Marker[] | undefined, start: number, seconds: number
 
 function Swatch({ series }: { series: Series }) {
   return (
-    <svg viewBox="0 0 14 10" aria-hidden="true" className={`h-2.5 w-3.5 ${text[series.tone]}`}>
+    <svg
+      viewBox="0 0 14 10"
+      aria-hidden="true"
+      className={`h-2.5 w-3.5 ${(series.kind === "stack" ? fills : text)[series.tone]}`}
+    >
       {series.kind === "line" ? (
         <path
           d="M0 5h14"

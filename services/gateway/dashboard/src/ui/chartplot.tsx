@@ -70,7 +70,6 @@ function toData(starts: number[], series: Series[]): uPlot.AlignedData {
 function build(host: HTMLElement, latest: { current: Props }, data: uPlot.AlignedData, zone: Zone): uPlot {
   const { series, unit } = latest.current;
   const colour = palette(host);
-  const halfBucket = () => latest.current.bucketSeconds / 2;
   const stacked = series.filter((each) => each.kind === "stack");
   const hasBars = stacked.length > 0;
   const drawn: uPlot.Series[] = [{}];
@@ -78,7 +77,7 @@ function build(host: HTMLElement, latest: { current: Props }, data: uPlot.Aligne
   for (const each of [...stacked].reverse()) {
     drawn.push({
       label: each.label,
-      fill: colour(each.tone),
+      fill: colour(`${each.tone}-fill`),
       width: 0,
       points: { show: false },
       paths: uPlot.paths.bars?.({ size: [0.86, 60], align: 1 }),
@@ -128,10 +127,8 @@ function build(host: HTMLElement, latest: { current: Props }, data: uPlot.Aligne
         range: (u) => {
           const xs = u.data[0];
           const first = xs[0] ?? 0;
-          const last = xs.at(-1) ?? 1;
-          return hasBars
-            ? [first, last + latest.current.bucketSeconds]
-            : [first, Math.max(last, first + halfBucket())];
+          // The last bucket has a length too; the same for bars and lines, so that crosshairs stand in line.
+          return [first, (xs.at(-1) ?? first) + Math.max(1, latest.current.bucketSeconds)];
         },
       },
       y: { range: (_u, _min, max) => [0, niceTop(max, unit)] },
@@ -233,7 +230,7 @@ function drawMarkers(u: uPlot, { markers }: Props, colour: string) {
   ctx.restore();
 }
 
-type Colour = Series["tone"] | "soft" | "line";
+type Colour = Series["tone"] | "soft" | "line" | `${Series["tone"]}-fill`;
 
 /** palette resolves the tokens to what a canvas understands, in the theme on screen. */
 function palette(host: HTMLElement): (name: Colour) => string {
@@ -241,21 +238,17 @@ function palette(host: HTMLElement): (name: Colour) => string {
   probe.hidden = true;
   host.append(probe);
   const known = new Map<Colour, string>();
-  for (const name of [
-    "good",
-    "bad",
-    "warn",
-    "run",
-    "wait",
-    "retry",
-    "accent",
-    "ink",
-    "soft",
-    "line",
-  ] as const) {
-    probe.style.color = `var(--color-${name === "wait" ? "edge" : name})`;
-    known.set(name, getComputedStyle(probe).color);
+  const read = (token: string): string => {
+    probe.style.color = `var(--color-${token})`;
+    return getComputedStyle(probe).color;
+  };
+  for (const name of ["soft", "line", "accent", "ink"] as const) known.set(name, read(name));
+  known.set("accent-fill", read("accent")).set("ink-fill", read("soft"));
+  for (const name of ["good", "bad", "warn", "run", "retry"] as const) {
+    known.set(name, read(name));
+    known.set(`${name}-fill`, read(`${name}-fill`));
   }
+  known.set("wait", read("edge")).set("wait-fill", read("wait-fill"));
   probe.remove();
   return (name) => known.get(name) ?? "gray";
 }

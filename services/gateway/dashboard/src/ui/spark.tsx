@@ -48,7 +48,7 @@ export function Sparkline({
       <title>{text}</title>
       <path d={`M0 ${height - 0.5}H${width}`} stroke="var(--color-line)" fill="none" />
       <path d={bars(values)} fill="currentColor" opacity="0.55" />
-      {failed && <path d={bars(failed)} fill="var(--color-bad)" />}
+      {failed && <path d={bars(failed)} fill="var(--color-bad-fill)" />}
     </svg>
   );
 }

@@ -200,10 +200,10 @@ function Row<T>({
       <tr
         data-row={index}
         aria-selected={onSelect ? picked : undefined}
-        className={`relative border-line border-t max-md:block max-md:px-3 max-md:py-2 max-md:first:border-t-0 ${href ? "hover:bg-raised" : ""} ${activeKey === id || picked ? "bg-accent-wash" : ""}`}
+        className={`relative border-line border-t max-md:flex max-md:flex-wrap max-md:gap-x-5 max-md:gap-y-1 max-md:px-3 max-md:py-2 max-md:first:border-t-0 ${href ? "hover:bg-raised" : ""} ${activeKey === id || picked ? "bg-accent-wash" : ""}`}
       >
         {onSelect && (
-          <td className="w-10 pl-3 align-middle max-md:float-right max-md:pl-2">
+          <td className="w-10 pl-3 align-middle max-md:absolute max-md:top-2 max-md:right-3 max-md:w-auto max-md:p-0">
             <Checkbox
               select
               name="Select this row"
@@ -220,10 +220,10 @@ function Row<T>({
         {columns.map((column, i) => (
           <td
             key={column.id}
-            className={`h-8 px-3 py-1 align-middle max-md:h-auto max-md:min-h-7 max-md:w-auto max-md:max-w-none max-md:items-center max-md:gap-3 max-md:px-0 max-md:py-0.5 ${column.minor ? "max-md:hidden" : "max-md:flex"} ${column.align === "right" ? "md:text-right" : ""} ${column.className ?? ""}`}
+            className={`h-8 px-3 py-1 align-middle max-md:h-auto max-md:max-w-full max-md:min-w-0 max-md:p-0 ${i === 0 ? `max-md:w-full ${onSelect ? "max-md:pr-8" : ""}` : "max-md:w-auto max-md:flex-col"} ${column.minor ? "max-md:hidden" : "max-md:flex"} ${column.align === "right" ? "md:text-right" : ""} ${column.className ?? ""}`}
           >
             {i > 0 && !column.hideHeader && (
-              <span className="w-28 shrink-0 text-xs text-soft md:hidden" aria-hidden="true">
+              <span className="text-xs text-soft md:hidden" aria-hidden="true">
                 {column.header}
               </span>
             )}
