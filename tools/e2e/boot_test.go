@@ -79,28 +79,3 @@ func homeIsPrivate(t *testing.T, brain *harness.Brain) {
 		t.Errorf("a second serve ended with %d, want a refusal that names the home:\n%s%s", code, stdout, stderr)
 	}
 }
-
-// TestDashboard drives the dashboard in a real browser, from the setup link to a cancelled task of
-// a real worker.
-func TestDashboard(t *testing.T) {
-	t.Parallel()
-	root := harness.Root(t)
-	artifacts := filepath.Join(root, "artifacts", "dashboard")
-	if err := os.MkdirAll(artifacts, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	brain := harness.NewBrain(t)
-	link, _ := brain.SetupURL(t)
-	redis := harness.NewRedis(t).DB()
-	out, err := harness.Npm(t, filepath.Join(root, "services", "gateway", "dashboard"), []string{
-		"Z4J_E2E_SETUP_URL=" + link, "Z4J_E2E_EMAIL=" + harness.AdminEmail,
-		"Z4J_E2E_PASSWORD=" + harness.AdminPassword, "Z4J_E2E_PROJECT=" + harness.Project,
-		"Z4J_E2E_WORKER=" + harness.CeleryCommand(t, "browser@shop", redis, "-E", "-c", "2"),
-		"Z4J_E2E_SILENT=" + harness.CeleryCommand(t, "browser@shop", redis, "-c", "2"),
-		"Z4J_E2E_PRODUCER=" + harness.ProducerCommand(t, "celery", redis),
-		"Z4J_E2E_ARTIFACTS=" + artifacts, "Z4J_E2E_CHROMIUM=" + harness.Chromium(t),
-	}, "run", "--silent", "e2e")
-	if err != nil {
-		t.Errorf("npm run e2e: %v\n%s", err, out)
-	}
-}

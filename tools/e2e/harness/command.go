@@ -41,7 +41,7 @@ func runCommand(t testing.TB, dir string, env []string, stdin string, argv ...st
 // Npm runs npm in a directory with extra settings and returns what it printed.
 func Npm(t testing.TB, dir string, env []string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "npm", args...)
 	cmd.Dir = dir

@@ -12,14 +12,9 @@
 //   Z4J_E2E_PRODUCER   shell command that reads {"op":"send","task":...,"args":[...]} lines and answers {"ids":[...]}
 //   Z4J_E2E_ARTIFACTS  folder for screenshots (default: artifacts)
 //   Z4J_E2E_CHROMIUM   the browser (default: /usr/bin/chromium)
+import { browser, need } from "./env.mjs";
 import { Producer, startWorker, stop, stopAll } from "./processes.mjs";
 import { Session } from "./session.mjs";
-
-function need(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; see the head of e2e/run.mjs`);
-  return value;
-}
 
 const setupURL = need("Z4J_E2E_SETUP_URL");
 const email = need("Z4J_E2E_EMAIL");
@@ -31,8 +26,7 @@ const producerCommand = need("Z4J_E2E_PRODUCER");
 
 const s = await Session.open({
   base: new URL(setupURL).origin,
-  artifacts: process.env.Z4J_E2E_ARTIFACTS ?? "artifacts",
-  chromium: process.env.Z4J_E2E_CHROMIUM ?? "/usr/bin/chromium",
+  ...browser(),
 });
 const { page } = s;
 const producer = new Producer(producerCommand);
@@ -282,4 +276,4 @@ try {
   await stopAll();
   await s.close();
 }
-process.exit(s.report() ? 0 : 1);
+process.exit((await s.report("run")) ? 0 : 1);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Every page of the dashboard, one line each. A page that is added here is opened with no data, five rows, 100,000
+// tasks and a failing API, photographed, and looked at with axe and on a phone (states.mjs), and measured for how
+// soon it shows an event (live.mjs).
+
+/**
+ * @typedef {object} Page
+ * @property {string} name     of the screenshots
+ * @property {(p: string, ids: Record<string, string>) => string} path  in project p
+ * @property {string | RegExp} [empty]   what it says without data; left out when it needs none
+ * @property {string} [shows]  selector of what it shows with data
+ * @property {RegExp} [fails]  the requests that fail in its failing state, when not all of the project's
+ * @property {string} [live]   selector of what changes when a task of the project ends
+ * @property {true} [whole]    not of a project: has no empty state of its own
+ */
+
+/** @type {Page[]} */
+export const pages = [
+  {
+    name: "tasks",
+    path: (p) => `/projects/${p}/tasks`,
+    empty: /Connect your application/,
+    shows: "[data-row]",
+    live: "[data-row='0']",
+  },
+  {
+    name: "task",
+    path: (p, ids) => `/projects/${p}/tasks/celery/${ids.task}`,
+    shows: "[data-testid=verdict]",
+  },
+  { name: "queues", path: (p) => `/projects/${p}/queues`, empty: /queue/i, shows: "tbody tr" },
+  { name: "workers", path: (p) => `/projects/${p}/workers`, empty: /worker/i, shows: "tbody tr" },
+  { name: "agents", path: (p) => `/projects/${p}/agents`, empty: /agent/i, shows: "tbody tr" },
+  {
+    name: "agents-new",
+    path: (p) => `/projects/${p}/agents/new`,
+    empty: /Name/,
+    shows: "form",
+    fails: /never/,
+  },
+  { name: "commands", path: (p) => `/projects/${p}/commands`, empty: /command/i, shows: "tbody tr" },
+  { name: "account", path: () => "/account", whole: true, shows: "form", fails: /\/api\/v1\/auth\/sessions/ },
+];
