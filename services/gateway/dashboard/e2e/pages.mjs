@@ -11,6 +11,7 @@
  * @property {string} [shows]  selector of what it shows with data
  * @property {RegExp} [fails]  the requests that fail in its failing state, when not all of the project's
  * @property {string} [live]   selector of what changes when a task of the project ends
+ * @property {true} [restless]  differs between two renders because of what looking at it changes
  * @property {true} [whole]    not of a project: has no empty state of its own
  */
 
@@ -39,5 +40,12 @@ export const pages = [
     fails: /never/,
   },
   { name: "commands", path: (p) => `/projects/${p}/commands`, empty: /command/i, shows: "tbody tr" },
-  { name: "account", path: () => "/account", whole: true, shows: "form", fails: /\/api\/v1\/auth\/sessions/ },
+  {
+    name: "account",
+    path: () => "/account",
+    whole: true,
+    restless: true,
+    shows: "form",
+    fails: /\/api\/v1\/auth\/sessions/,
+  },
 ];

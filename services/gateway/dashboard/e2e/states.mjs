@@ -99,6 +99,7 @@ const states = {
 
   /** stable: rendered twice at the same moment, a page of the past looks the same. */
   async stable(target, known) {
+    if (target.restless) return;
     const at = Date.now();
     const frozen = `from=${new Date(at - 3_600_000).toISOString()}&to=${new Date(at).toISOString()}`;
     const path = target.path(projects.few, known.few);

@@ -50,7 +50,8 @@ function TaskOf({ slug, engine, taskId }: { slug: string; engine: string; taskId
       return <Unknown slug={slug} engine={engine} taskId={taskId} />;
     if (task.error) {
       return (
-        <div className="p-4">
+        <div className="space-y-3 p-4">
+          <h1 className="truncate text-lg font-semibold">Task {taskId}</h1>
           <ErrorNote
             error={task.error}
             what="The task could not be loaded"
