@@ -6,6 +6,7 @@ import { ApiError } from "../api/client";
 import { useLink } from "../api/live";
 import { pollInterval, queries } from "../api/queries";
 import type { Task, TaskEvent } from "../api/types";
+import { useCrumb } from "../app/crumbs";
 import { SilentWorkerHint } from "../tasks/hint";
 import { useNow } from "../ui/clock";
 import { CopyButton, ErrorNote, Panel, Skeleton } from "../ui/controls";
@@ -17,12 +18,16 @@ import { Facts } from "./facts";
 import { Canvas } from "./flowview";
 import { Gantt } from "./gantt";
 import { CalledWith, Result } from "./payload";
+import { taskQueries } from "./queries";
 import { RawEvents } from "./rawevents";
+import { Sent } from "./sent";
+import { Similar } from "./similar";
 import { Steps } from "./steps";
 import { Traceback } from "./tracebackview";
 import { lookFor, Unknown } from "./unknown";
 import { displayName, isTerminal, judge, shortName } from "./verdict";
 import { VerdictLine } from "./verdictline";
+import { Walk } from "./walk";
 
 /** The question of this page: why did it end like this? */
 export function TaskPage() {
@@ -43,6 +48,7 @@ function TaskOf({ slug, engine, taskId }: { slug: string; engine: string; taskId
     },
   });
   const events = useQuery({ ...queries.events(slug, engine, taskId), refetchInterval });
+  useCrumb(task.data ? `${shortName(displayName(task.data.name))} ${taskId.slice(0, 8)}` : null);
   useTitle(task.data ? shortName(displayName(task.data.name)) : "Task", slug);
 
   if (!task.data) {
@@ -89,6 +95,7 @@ function Loaded({
   onRetry: () => void;
 }) {
   const now = useNow();
+  const poll = pollInterval(useLink());
   const live = !isTerminal(task.state);
   // What surrounds the task explains one that does not end.
   const workers = useQuery({
@@ -97,10 +104,16 @@ function Loaded({
     refetchInterval: live ? 10_000 : false,
   });
   const agents = useQuery(queries.agents(slug));
+  const sent = useQuery({ ...taskQueries.sent(slug, task.engine, task.task_id), refetchInterval: poll });
   const list = events ?? none;
   const history = useMemo(() => buildHistory(list, task), [list, task]);
   const retries = retriesOf(task, history.attempts);
-  const found = judge(task, list, now, { workers: workers.data, agents: agents.data });
+  const found = judge(task, list, now, {
+    workers: workers.data,
+    agents: agents.data,
+    commands: sent.data?.items,
+  });
+  const failed = task.state === "failure" || task.state === "retry";
   const trace = task.traceback ?? (task.exception?.includes("\n") ? task.exception : null);
 
   return (
@@ -109,6 +122,7 @@ function Loaded({
         <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
           <h1 className="min-w-0 text-lg font-semibold">{displayName(task.name)}</h1>
           <TaskBadge state={task.state} />
+          <Walk slug={slug} place={task} />
         </div>
         <VerdictLine verdict={found} />
         <TaskActions slug={slug} task={task} events={list} />
@@ -151,7 +165,11 @@ function Loaded({
           <Canvas slug={slug} task={task} />
           <RawEvents events={list} agents={agents.data} />
         </div>
-        <Facts task={task} slug={slug} retries={retries} />
+        <div className="min-w-0 space-y-4">
+          <Facts task={task} slug={slug} retries={retries} />
+          <Sent slug={slug} engine={task.engine} commands={sent.data?.items ?? []} />
+          {failed && <Similar slug={slug} task={task} />}
+        </div>
       </div>
     </div>
   );

@@ -2,7 +2,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, path } from "../api/client";
 import type { TaskTreeResponse } from "../api/schema";
-import type { Page, Task } from "../api/types";
+import type { Command, Page, Task } from "../api/types";
 
 const project = (slug: string) => path`/projects/${slug}`;
 
@@ -13,6 +13,17 @@ export const taskQueries = {
       queryKey: ["p", slug, "tree", engine, id],
       queryFn: ({ signal }) =>
         api.get<TaskTreeResponse>(project(slug) + path`/tasks/${engine}/${id}/tree`, undefined, signal),
+    }),
+  /** What agents were told about the task, newest first. */
+  sent: (slug: string, engine: string, id: string) =>
+    queryOptions({
+      queryKey: ["p", slug, "commands", "of", engine, id],
+      queryFn: ({ signal }) =>
+        api.get<Page<Command>>(
+          `${project(slug)}/commands`,
+          { target_id: `${engine}:${id}`, limit: 50 },
+          signal,
+        ),
     }),
   /** Runs of the same name that failed as well. */
   sameName: (slug: string, name: string) =>

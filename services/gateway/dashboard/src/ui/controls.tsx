@@ -107,7 +107,7 @@ export function CopyButton({
   const timer = useRef(0);
   useEffect(() => () => window.clearTimeout(timer.current), []);
   const copy = async () => {
-    setCopied((await writeClipboard(text)) ? "done" : "refused");
+    setCopied((await copyText(text)) ? "done" : "refused");
     window.clearTimeout(timer.current);
     timer.current = window.setTimeout(() => setCopied(""), 1800);
   };
@@ -130,8 +130,8 @@ export function CopyButton({
   );
 }
 
-/** The clipboard API exists on https and localhost only; a LAN address served over http needs the old way. */
-async function writeClipboard(text: string): Promise<boolean> {
+/** copyText puts text on the clipboard and tells whether that worked. The clipboard API exists on https and localhost only; a LAN address served over http needs the old way. */
+export async function copyText(text: string): Promise<boolean> {
   try {
     if (navigator.clipboard) {
       await navigator.clipboard.writeText(text);

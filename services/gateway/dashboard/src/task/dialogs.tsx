@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import { api, path } from "../api/client";
+import { queries } from "../api/queries";
+import type { BulkDeleteResponse } from "../api/schema";
+import type { Agent, Command, Json, Task } from "../api/types";
+import { argsPreview } from "../tasks/preview";
+import { Button, ErrorNote, Field, inputClass } from "../ui/controls";
+import { Confirm } from "../ui/dialog";
+import { PresenceBadge } from "../ui/state";
+import { useToast } from "../ui/toast";
+import { rateProblem } from "./offers";
+import { parseJsonField } from "./overrides";
+import { holdsCut, holdsRedacted, plain, readValue } from "./value";
+import { displayName, isTerminal } from "./verdict";
+
+/** Engines whose agents can start the same call again from its id alone. */
+const byReference = new Set(["celery", "rq"]);
+
+interface DialogProps {
+  slug: string;
+  task: Task;
+  agents: Agent[];
+  onClose: () => void;
+  onIssued: (...commands: Command[]) => void;
+}
+
+type Body = Record<string, Json | undefined>;
+
+function useSend(slug: string, kind: string, onIssued: (...commands: Command[]) => void) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (bodies: Body[]) => {
+      const sent: Command[] = [];
+      for (const body of bodies)
+        sent.push(await api.post<Command>(path`/projects/${slug}/commands/${kind}`, body));
+      return sent;
+    },
+    onSuccess: (commands) => {
+      for (const command of commands)
+        client.setQueryData(queries.command(slug, command.id).queryKey, command);
+      void client.invalidateQueries({ queryKey: ["p", slug, "commands"] });
+      onIssued(...commands);
+    },
+  });
+}
+
+function AgentPick({
+  agents,
+  value,
+  onChange,
+}: {
+  agents: Agent[];
+  value: string;
+  onChange: (id: string) => void;
+}) {
+  if (agents.length <= 1) return <p className="text-soft">Carried out by agent {agents[0]?.name}.</p>;
+  return (
+    <label className="block space-y-1">
+      <span className="block font-medium">Agent</span>
+      <select className={inputClass} value={value} onChange={(event) => onChange(event.target.value)}>
+        {agents.map((agent) => (
+          <option key={agent.id} value={agent.id}>
+            {agent.name}
+            {agent.host_name ? ` on ${agent.host_name}` : ""}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** What the arguments are as JSON, however the agent reported them. */
+function editable(json: Json, empty: string): { text: string; lossy: boolean; redacted: boolean } {
+  if (json === null) return { text: empty, lossy: false, redacted: false };
+  const { value, from } = readValue(json);
+  const shaped = value.kind === "list" || value.kind === "tuple" || value.kind === "dict";
+  return {
+    text: shaped ? plain(value) : empty,
+    lossy: from !== "json" || holdsCut(value),
+    redacted: holdsRedacted(value),
+  };
+}
+
+const delays: [seconds: string, label: string][] = [
+  ["", "now"],
+  ["60", "in 1 m"],
+  ["600", "in 10 m"],
+  ["3600", "in 1 h"],
+];
+
+/** Retry runs the same call once more, as it was or with other arguments, now or later. */
+export function Retry({ slug, task, agents, onClose, onIssued }: DialogProps) {
+  const reference = byReference.has(task.engine);
+  const before = { args: editable(task.args, "[]"), kwargs: editable(task.kwargs, "{}") };
+  const [agent, setAgent] = useState(agents[0]?.id ?? "");
+  const [own, setOwn] = useState(!reference);
+  const [args, setArgs] = useState(before.args.text);
+  const [kwargs, setKwargs] = useState(before.kwargs.text);
+  const [delay, setDelay] = useState("");
+  const send = useSend(slug, "retry-task", onIssued);
+  const parsedArgs = own ? parseJsonField(args, "list") : null;
+  const parsedKwargs = own ? parseJsonField(kwargs, "object") : null;
+  const problem = parsedArgs?.problem ?? parsedKwargs?.problem ?? null;
+  const seconds = Number(delay);
+  const badDelay = delay !== "" && (!Number.isInteger(seconds) || seconds < 0 || seconds > 86_400);
+  const left = own && (args + kwargs).includes("[REDACTED]");
+  const preview = argsPreview(task.args, task.kwargs);
+
+  return (
+    <Confirm
+      title={`Retry ${displayName(task.name)}?`}
+      action={delay && !badDelay && seconds > 0 ? "Retry later" : "Retry"}
+      busy={send.isPending}
+      onConfirm={() => {
+        if (problem || badDelay) return;
+        send.mutate([
+          {
+            agent_id: agent,
+            engine: task.engine,
+            task_id: task.task_id,
+            ...(own ? { override_args: parsedArgs?.value, override_kwargs: parsedKwargs?.value } : {}),
+            ...(delay ? { eta_seconds: seconds } : {}),
+          },
+        ]);
+      }}
+      onClose={onClose}
+    >
+      <p>
+        {isTerminal(task.state)
+          ? "The task runs once more. Whatever its first run already did is not undone."
+          : "This task has not ended yet. A retry runs it in addition, so its work may be done twice."}
+      </p>
+      {reference ? (
+        <fieldset className="space-y-1.5">
+          <legend className="font-medium">Arguments</legend>
+          <label className="flex items-start gap-2">
+            <input
+              type="radio"
+              name="args"
+              checked={!own}
+              onChange={() => setOwn(false)}
+              className="mt-1 accent-accent"
+            />
+            <span className="min-w-0">
+              The same as before, taken from the queue system by the agent
+              {!own && preview && <code className="block text-soft">{preview}</code>}
+            </span>
+          </label>
+          <label className="flex items-start gap-2">
+            <input
+              type="radio"
+              name="args"
+              checked={own}
+              onChange={() => setOwn(true)}
+              className="mt-1 accent-accent"
+            />
+            These instead
+          </label>
+        </fieldset>
+      ) : (
+        <p className="text-soft">
+          {task.engine} can't look up the original call, so the arguments are sent along.
+        </p>
+      )}
+      {own && (
+        <>
+          <JsonField
+            label="Arguments (JSON list)"
+            value={args}
+            onChange={setArgs}
+            problem={parsedArgs?.problem ?? null}
+            original={before.args.text}
+          />
+          <JsonField
+            label="Keyword arguments (JSON object)"
+            value={kwargs}
+            onChange={setKwargs}
+            problem={parsedKwargs?.problem ?? null}
+            original={before.kwargs.text}
+          />
+          {left ? (
+            <p role="alert" className="text-warn">
+              [REDACTED] stands where a secret was removed before it was stored. Sent like this, the task gets
+              that word: put the real values back.
+            </p>
+          ) : (
+            (before.args.redacted || before.kwargs.redacted) && (
+              <p className="text-soft">All removed values have been replaced.</p>
+            )
+          )}
+          {(before.args.lossy || before.kwargs.lossy) && (
+            <p className="text-warn">
+              The agent reported these arguments as text or shortened them: check them before you send them.
+            </p>
+          )}
+        </>
+      )}
+      <div className="space-y-1.5">
+        <Field
+          label="Delay in seconds (optional)"
+          inputMode="numeric"
+          value={delay}
+          onChange={(event) => setDelay(event.target.value.trim())}
+          error={badDelay ? "A whole number from 0 to 86400" : null}
+        />
+        <div className="flex flex-wrap gap-1.5">
+          {delays.map(([value, label]) => (
+            <Button key={label} kind="quiet" aria-pressed={delay === value} onClick={() => setDelay(value)}>
+              {label}
+            </Button>
+          ))}
+        </div>
+      </div>
+      <AgentPick agents={agents} value={agent} onChange={setAgent} />
+      {send.error && <ErrorNote error={send.error} what="The retry was not sent" />}
+    </Confirm>
+  );
+}
+
+function JsonField({
+  label,
+  value,
+  onChange,
+  problem,
+  original,
+}: {
+  label: string;
+  value: string;
+  onChange: (value: string) => void;
+  problem: string | null;
+  original: string;
+}) {
+  const rows = Math.min(14, Math.max(3, value.split("\n").length));
+  return (
+    <div className="space-y-1">
+      <label className="block space-y-1">
+        <span className="block font-medium">{label}</span>
+        <textarea
+          rows={rows}
+          spellCheck={false}
+          autoCapitalize="off"
+          aria-invalid={problem !== null || undefined}
+          className={`${inputClass} h-auto py-1.5 font-mono text-xs max-sm:h-auto`}
+          value={value}
+          onChange={(event) => onChange(event.target.value)}
+        />
+        {problem && <span className="block text-xs text-bad">{problem}</span>}
+      </label>
+      {value !== original && (
+        <button
+          type="button"
+          className="text-xs text-accent underline max-sm:min-h-9"
+          onClick={() => onChange(original)}
+        >
+          Changed; put the original back
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Cancel tells the engine not to run the task, or to stop it. */
+export function Cancel({ slug, task, agents, onClose, onIssued }: DialogProps) {
+  const [agent, setAgent] = useState(agents[0]?.id ?? "");
+  const send = useSend(slug, "cancel-task", onIssued);
+  const running = task.state === "started";
+  return (
+    <Confirm
+      title={`Cancel ${displayName(task.name)}?`}
+      action={running ? "Stop it" : "Cancel the task"}
+      danger
+      busy={send.isPending}
+      onConfirm={() => send.mutate([{ agent_id: agent, engine: task.engine, task_id: task.task_id }])}
+      onClose={onClose}
+    >
+      <p>
+        {running
+          ? task.engine === "celery"
+            ? "It is running: the process that works on it is terminated, and what it did so far stays as it is."
+            : "It is running: the engine is asked to stop it; what it did so far stays as it is."
+          : "It has not started: the engine is told not to run it. If it starts in the meantime it is stopped."}{" "}
+        This can't be undone, but the task can be retried.
+      </p>
+      <AgentPick agents={agents} value={agent} onChange={setAgent} />
+      {send.error && <ErrorNote error={send.error} what="The cancellation was not sent" />}
+    </Confirm>
+  );
+}
+
+const rates: [rate: string, label: string][] = [
+  ["1/s", "1 a second"],
+  ["10/m", "10 a minute"],
+  ["0", "no limit"],
+];
+
+/**
+ * RateLimit bounds how often a worker starts tasks of this name. Agents pass it on to one worker at a time, so
+ * each chosen worker gets a command of its own.
+ */
+export function RateLimit({ slug, task, agents, onClose, onIssued }: DialogProps) {
+  const workers = useQuery(queries.workers(slug));
+  const online = (workers.data ?? []).filter(
+    (each) => each.engine === task.engine && each.state === "online",
+  );
+  const [agent, setAgent] = useState(agents[0]?.id ?? "");
+  const [rate, setRate] = useState("10/m");
+  const [without, setWithout] = useState<ReadonlySet<string>>(new Set());
+  const send = useSend(slug, "rate-limit", onIssued);
+  const problem = rateProblem(rate);
+  const chosen = online.filter((each) => !without.has(each.name));
+  return (
+    <Confirm
+      title={`Limit how often ${displayName(task.name)} runs`}
+      action={rate.trim() === "0" ? "Lift the limit" : "Limit"}
+      busy={send.isPending}
+      onConfirm={() => {
+        if (problem || chosen.length === 0) return;
+        send.mutate(
+          chosen.map((worker) => ({
+            agent_id: agent,
+            task_name: task.name,
+            rate: rate.trim(),
+            worker_name: worker.name,
+          })),
+        );
+      }}
+      onClose={onClose}
+    >
+      <p>
+        Each chosen worker starts tasks of this name no faster than this, from now on and until it restarts.
+        Nothing is lost: what comes too early waits in the worker.
+      </p>
+      <div className="space-y-1.5">
+        <Field
+          label="Rate for each worker"
+          value={rate}
+          onChange={(event) => setRate(event.target.value)}
+          error={problem}
+          hint="10/s, 10/m or 10/h; 0 lifts the limit"
+          autoComplete="off"
+        />
+        <div className="flex flex-wrap gap-1.5">
+          {rates.map(([value, label]) => (
+            <Button key={value} kind="quiet" aria-pressed={rate === value} onClick={() => setRate(value)}>
+              {label}
+            </Button>
+          ))}
+        </div>
+      </div>
+      <fieldset className="space-y-1.5">
+        <legend className="font-medium">Workers</legend>
+        {online.length === 0 && (
+          <p className="text-warn">
+            {workers.data ? `No ${task.engine} worker is online.` : "Looking for the workers"}
+          </p>
+        )}
+        {online.map((worker) => (
+          <label key={worker.id} className="flex items-center gap-2 max-sm:min-h-9">
+            <input
+              type="checkbox"
+              className="accent-accent"
+              checked={!without.has(worker.name)}
+              onChange={(event) => {
+                const next = new Set(without);
+                if (event.target.checked) next.delete(worker.name);
+                else next.add(worker.name);
+                setWithout(next);
+              }}
+            />
+            <span className="min-w-0">{worker.name}</span>
+            <PresenceBadge state={worker.state} />
+          </label>
+        ))}
+        {online.length > 0 && chosen.length === 0 && (
+          <p role="alert" className="text-bad">
+            Choose at least one worker.
+          </p>
+        )}
+      </fieldset>
+      <AgentPick agents={agents} value={agent} onChange={setAgent} />
+      {send.error && <ErrorNote error={send.error} what="The limit was not sent" />}
+    </Confirm>
+  );
+}
+
+/** Delete removes what z4j knows about the task; the engine keeps what it has. */
+export function Delete({ slug, task, onClose }: { slug: string; task: Task; onClose: () => void }) {
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const toast = useToast();
+  const remove = useMutation({
+    mutationFn: () =>
+      api.post<BulkDeleteResponse>(path`/projects/${slug}/tasks/bulk-delete`, { task_ids: [task.id] }),
+    onSuccess: async ({ deleted_count }) => {
+      toast(
+        deleted_count > 0 ? "good" : "warn",
+        deleted_count > 0
+          ? `${displayName(task.name)} and its events were deleted.`
+          : "It was gone already: nothing was deleted.",
+      );
+      await navigate({ to: "/projects/$slug/tasks", params: { slug } });
+      client.removeQueries({ queryKey: queries.task(slug, task.engine, task.task_id).queryKey });
+      client.removeQueries({ queryKey: queries.events(slug, task.engine, task.task_id).queryKey });
+    },
+  });
+  return (
+    <Confirm
+      title={`Delete ${displayName(task.name)}?`}
+      action="Delete"
+      danger
+      busy={remove.isPending}
+      onConfirm={() => remove.mutate()}
+      onClose={onClose}
+    >
+      <p>
+        What z4j stored about this one task is removed: its record, its events, its traceback. This can't be
+        undone, and the audit log keeps that you did it.
+      </p>
+      <p className="text-soft">
+        The queue system is not touched
+        {isTerminal(task.state)
+          ? "."
+          : ": the task is not cancelled, and its next event makes it appear here again."}
+      </p>
+      <p>
+        <code>{task.task_id}</code>
+      </p>
+      {remove.error && <ErrorNote error={remove.error} what="The task was not deleted" />}
+    </Confirm>
+  );
+}
