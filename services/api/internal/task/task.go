@@ -47,7 +47,7 @@ type group struct{ cfg Config }
 func Ops(cfg Config) []rest.Op {
 	g := &group{cfg: cfg}
 	const tag = "tasks"
-	return append(g.viewOps(), []rest.Op{{
+	return []rest.Op{{
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks", ID: "list_tasks", Tag: tag, Action: auth.TaskRead,
 		Summary: "List tasks, or export them as a file when format is given", Access: rest.Session, Query: ListQuery{},
 		Response: TaskListResponse{}, Status: http.StatusOK, Handle: g.list, Errors: []int{http.StatusGatewayTimeout},
@@ -74,7 +74,7 @@ func Ops(cfg Config) []rest.Op {
 		Method: http.MethodGet, Path: "/projects/{slug}/issues", ID: "list_issues", Tag: "issues", Action: auth.IssueRead,
 		Summary: "List groups of tasks that failed alike", Access: rest.Session, Query: IssueQuery{}, Response: IssueListResponse{},
 		Status: http.StatusOK, Handle: g.issues,
-	}}...)
+	}}
 }
 
 // TaskPublic is a task.

@@ -132,21 +132,66 @@ try {
   await s.step("filters live in the address", async () => {
     failed = await producer.send("shop.boom", ["no more stock"]);
     await page.getByRole("button", { name: /^Failure/ }).click();
-    await page.waitForURL("**state=failure**");
+    await page.waitForURL("**q=state:failure**");
     await row(failed).waitFor({ timeout: 15_000 });
     await page.keyboard.press("/");
     await page.keyboard.type("nothing-is-called-this");
     await page.getByText("No task matches").waitFor();
-    s.expect(page.url().includes("q=nothing-is-called-this"), `search is not in the address: ${page.url()}`);
+    s.expect(
+      page.url().includes("q=state:failure+nothing-is-called-this"),
+      `search is not in the address: ${page.url()}`,
+    );
     await s.check("tasks-no-match");
     await page.goBack();
     await page.goto(`${s.base}${list}?state=failure&queue=default&range=1h`);
     await row(failed).waitFor();
+    s.expect(
+      page.url().includes("q=state:failure+queue:default"),
+      `plain parameters do not become the filter: ${page.url()}`,
+    );
     await s.check("tasks-filtered");
   });
 
-  await s.step("a failed task explains itself", async () => {
+  await s.step("the filter language completes words and points at mistakes", async () => {
+    await page.goto(s.base + list);
+    await page.locator("[data-row]").first().waitFor();
+    const field = page.getByRole("combobox", { name: "Filter the tasks" });
+    await page.keyboard.press("/");
+    await page.keyboard.type("sta");
+    await page.getByRole("option", { name: /^state:/ }).waitFor();
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("fai");
+    await page.getByRole("option", { name: /^failure/ }).waitFor();
+    await s.check("tasks-completion");
+    await page.keyboard.press("Enter");
+    await page.locator('[data-token="state:failure"]').waitFor();
+    await page.waitForURL("**q=state:failure**");
+    await field.pressSequentially("stat:x");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "did you mean state?" }).waitFor();
+    await s.check("tasks-mistake");
+    await page.getByRole("button", { name: "Clear the filter", exact: true }).first().click();
+    await page.locator("[data-token]").waitFor({ state: "detached" });
+  });
+
+  await s.step("a row opens beside the list, and its page on Enter", async () => {
+    await page.goto(`${s.base}${list}?q=state:failure`);
     await row(failed).click();
+    const panel = page.getByTestId("side-panel");
+    await panel.getByText("ValueError: no more stock").first().waitFor();
+    s.expect(page.url().includes("open=celery"), `the open task is not in the address: ${page.url()}`);
+    await s.check("tasks-panel");
+    await page.keyboard.press("Escape");
+    await panel.waitFor({ state: "detached" });
+    await page.keyboard.press("Space");
+    await panel.waitFor();
+    await page.keyboard.press("Space");
+    await panel.waitFor({ state: "detached" });
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`**/celery/${failed}**`);
+  });
+
+  await s.step("a failed task explains itself", async () => {
     await page.getByTestId("verdict").filter({ hasText: "Failed: ValueError: no more stock" }).waitFor();
     await page.getByText("Received by a worker").waitFor();
     await page.getByText("Started", { exact: true }).first().waitFor();

@@ -17,7 +17,7 @@ import { Shell } from "./app/shell";
 import { parseRange, type RangeSearch } from "./app/window";
 import { LoginPage } from "./auth/login";
 import { SetupPage } from "./auth/setup";
-import { parseFilters } from "./tasks/filters";
+import { parseTaskSearch } from "./tasks/filters";
 import { ToastProvider } from "./ui/toast";
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
@@ -108,7 +108,7 @@ const projectIndex = createRoute({
 const tasks = createRoute({
   getParentRoute: () => project,
   path: "/tasks",
-  validateSearch: parseFilters,
+  validateSearch: parseTaskSearch,
   component: lazyRouteComponent(() => import("./tasks/list"), "TasksPage"),
 });
 
@@ -177,7 +177,8 @@ export function createAppRouter(queryClient: QueryClient) {
       const params = new URLSearchParams();
       for (const [key, value] of Object.entries(search))
         if (value !== undefined) params.set(key, String(value));
-      const out = params.toString();
+      // Colons and commas may stand as they are: ?q=state:failure,retry stays readable.
+      const out = params.toString().replace(/%3A/g, ":").replace(/%2C/g, ",");
       return out ? `?${out}` : "";
     },
   });

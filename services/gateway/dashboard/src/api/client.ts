@@ -112,6 +112,7 @@ export const api = {
   get: <T>(url: string, query?: Query, signal?: AbortSignal) =>
     request<T>("GET", withQuery(url, query), undefined, signal),
   post: <T>(url: string, body?: unknown) => request<T>("POST", url, body ?? {}),
+  put: <T>(url: string, body: unknown) => request<T>("PUT", url, body),
   patch: <T>(url: string, body: unknown) => request<T>("PATCH", url, body),
   delete: <T>(url: string) => request<T>("DELETE", url),
 };

@@ -131,7 +131,10 @@ export const queries = {
     }),
 };
 
-/** One page of tasks; the live list keeps its own pages (tasks/live.ts), so this is a plain call. */
+/**
+ * One page of tasks, without what only their own pages show (tracebacks, results). The live list keeps its own pages
+ * (tasks/live.ts), so this is a plain call.
+ */
 export function fetchTasks(
   slug: string,
   filters: Query,
@@ -141,7 +144,7 @@ export function fetchTasks(
 ) {
   return api.get<Page<Task>>(
     `${project(slug)}/tasks`,
-    { ...filters, sort: "-received_at", cursor, limit, include_total: cursor === null },
+    { sort: "-received_at", fields: "basic", ...filters, cursor, limit, include_total: cursor === null },
     signal,
   );
 }

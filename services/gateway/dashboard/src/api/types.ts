@@ -37,6 +37,8 @@ export interface Page<T> {
   items: T[];
   next_cursor: string | null;
   total_count?: number | null;
+  /** The search stopped there before the page was full; next_cursor goes on from it. */
+  searched_to?: string | null;
 }
 
 /** What every refusal looks like; the answer of a proxy in between may lack parts of it. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { keyOf, keys, parse, quote } from "./query";
+import { bareOf, exactly, keyOf, keys, parse, quote } from "./query";
 
 /** Suggestion is one line of the completion: what it says and what the text becomes. */
 export interface Suggestion {
@@ -60,14 +60,14 @@ export function complete(text: string, caret: number, vocabulary: Vocabulary): S
   const written = body.slice(colon + 1);
   const { tokens } = parse(`${key.name}:${written}`);
   const values = tokens[0]?.values ?? [];
-  const typed = (values.at(-1)?.text ?? "").toLowerCase();
+  const typed = bareOf(values.at(-1)?.text ?? "").toLowerCase();
   const before = key.many ? values.slice(0, -1).map((value) => value.text) : [];
   const known: Known[] = [...(vocabulary[key.name] ?? [])];
   for (const word of [...(key.words ?? []), ...(key.examples ?? [])]) {
     if (!known.some((each) => each.value === word)) known.push({ value: word });
   }
   const hits = known
-    .filter(({ value }) => !before.includes(value))
+    .filter(({ value }) => !before.map(bareOf).includes(value))
     .map((each) => ({ each, at: place(each.value, typed) }))
     .filter(({ at }) => at >= 0);
   // A stable sort: what begins with the letters, then the order of the facets, the most frequent first.
@@ -76,7 +76,10 @@ export function complete(text: string, caret: number, vocabulary: Vocabulary): S
     label: each.value,
     about: said[each.value],
     count: each.count,
-    ...put(`${minus}${key.name}:${[...before, each.value].map((value) => quote(value)).join(",")}`, true),
+    ...put(
+      `${minus}${key.name}:${[...before, exactly(key.name, each.value)].map((value) => quote(value)).join(",")}`,
+      true,
+    ),
   }));
 }
 

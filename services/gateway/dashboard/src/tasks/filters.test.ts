@@ -1,42 +1,52 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from "vitest";
-import { filterKey, isFiltered, parseFilters, toQuery } from "./filters";
+import { usualColumns } from "./columns";
+import { parseTaskSearch, shown, toQuery } from "./filters";
 
-describe("parseFilters", () => {
+describe("parseTaskSearch", () => {
   it("keeps what it knows and drops the rest", () => {
-    expect(parseFilters({ state: "failure", q: " mail ", queue: 42, nonsense: 1, range: "1h" })).toEqual({
-      state: "failure",
-      q: "mail",
-      queue: "42",
-      range: "1h",
+    expect(
+      parseTaskSearch({ q: " state:failure ", sort: "started", density: "huge", open: "celery/a/b" }),
+    ).toEqual({
+      q: "state:failure",
+      sort: "started",
+      open: "celery/a/b",
     });
-    expect(parseFilters({ state: "broken", q: "", range: "2y", since: "yesterday" })).toEqual({});
+    expect(parseTaskSearch({ q: "", cols: "nonsense", open: "x", density: "compact" })).toEqual({
+      density: "compact",
+    });
   });
-  it("prefers a moving window over fixed bounds", () => {
-    expect(parseFilters({ range: "24h", since: "2026-01-01T00:00:00Z" })).toEqual({ range: "24h" });
-    expect(parseFilters({ since: "2026-01-01T00:00:00Z" })).toEqual({ since: "2026-01-01T00:00:00.000Z" });
+  it("makes plain parameters part of the filter and takes them out of the address", () => {
+    const out = parseTaskSearch({ state: "failure,retry,broken", queue: 42, name: "a b", q: "mail" });
+    expect(out.q).toBe('mail state:failure,retry queue:42 task:"a b"');
+    expect(out).toHaveProperty("state", undefined);
+    expect(parseTaskSearch({ state: "broken" }).q).toBeUndefined();
   });
-  it("cuts text at the API's limit", () => {
-    expect(parseFilters({ q: "x".repeat(500) }).q).toHaveLength(200);
+  it("reads columns in the table's order", () => {
+    expect(parseTaskSearch({ cols: "queue,state" }).cols).toBe("state,name,queue");
   });
 });
 
 describe("toQuery", () => {
-  it("turns a window into a bound", () => {
-    const now = Date.parse("2026-05-01T12:00:00.700Z");
-    expect(toQuery({ range: "1h", q: "a" }, now)).toMatchObject({
-      since: "2026-05-01T11:00:00.000Z",
-      search: "a",
+  const query = { from: "2026-05-01T11:00:00.000Z", to: "2026-05-01T12:00:00.000Z" };
+  it("bounds the list by the page's range, open at the end while it is live", () => {
+    expect(toQuery("mail", { live: true, query })).toEqual({
+      query: "mail",
+      from: query.from,
+      to: undefined,
     });
+    expect(toQuery(undefined, { live: false, query })).toEqual({ query: undefined, ...query });
   });
-  it("asks for everything without filters", () => {
-    expect(Object.values(toQuery({}, 0)).every((value) => value === undefined)).toBe(true);
+  it("leaves the time to the filter when it has one", () => {
+    expect(toQuery("since:2h", { live: true, query })).toEqual({ query: "since:2h" });
   });
 });
 
-it("knows whether anything is filtered, and when a list starts over", () => {
-  expect(isFiltered({})).toBe(false);
-  expect(isFiltered({ q: "x" })).toBe(true);
-  expect(filterKey({ q: "a" })).not.toBe(filterKey({ queue: "a" }));
-  expect(filterKey({ q: "a", state: "retry" })).toBe(filterKey({ state: "retry", q: "a" }));
+it("shows what the address says, else what the reader left, else the usual", () => {
+  expect(shown({}, {})).toEqual({ columns: usualColumns, density: "compact" });
+  expect(shown({}, { density: "comfortable" }).density).toBe("comfortable");
+  expect(shown({ density: "compact", cols: "name" }, { density: "comfortable" })).toEqual({
+    columns: ["name"],
+    density: "compact",
+  });
 });

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Query } from "../api/client";
 import type { TaskState } from "../api/types";
+import { type ColumnId, readColumns, usualColumns, writeColumns } from "./columns";
+import { add, parse, stateWords, write } from "./query";
 
-export const states: TaskState[] = [
+export const states: readonly TaskState[] = [
   "received",
   "started",
   "retry",
@@ -14,82 +16,127 @@ export const states: TaskState[] = [
   "unknown",
 ];
 
-export const ranges = ["15m", "1h", "6h", "24h", "7d"] as const;
-export type Range = (typeof ranges)[number];
+export type Density = "compact" | "comfortable";
 
-const rangeMs: Record<Range, number> = {
-  "15m": 900_000,
-  "1h": 3_600_000,
-  "6h": 21_600_000,
-  "24h": 86_400_000,
-  "7d": 604_800_000,
-};
-
-/** TaskFilters is the task list's state in the URL; everything absent means "not filtered". */
-export interface TaskFilters {
-  state?: TaskState;
-  q?: string;
+/** Plain parameters that links from other pages may use; they become part of the filter. */
+export interface TaskLink {
+  /** One or several states, separated by commas. */
+  state?: string;
   queue?: string;
   name?: string;
   worker?: string;
-  /** A window that ends now, like "1h" ... */
-  range?: Range;
-  /** ... or a fixed one, ISO times. */
-  since?: string;
-  until?: string;
+  engine?: string;
+  priority?: string;
+  exception?: string;
+  fingerprint?: string;
 }
 
-const maxText = 200;
+/** TaskSearch is the task list in the address: what is filtered, how it is shown, what is open beside it. */
+export interface TaskSearch extends TaskLink {
+  /** The filter, in the language of query.ts. */
+  q?: string;
+  sort?: "started";
+  /** The columns, when they are not the usual ones of this reader. */
+  cols?: string;
+  density?: Density;
+  /** The task in the side panel: engine/id. */
+  open?: string;
+}
+
+const maxText = 2000;
 
 function text(value: unknown): string | undefined {
-  // The router parses numbers and booleans in the query string; a task may well be called 42.
+  // Numbers and booleans come from links that were built in code; a task may well be called 42.
   if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return undefined;
   return String(value).trim().slice(0, maxText) || undefined;
 }
 
-function instant(value: unknown): string | undefined {
-  if (typeof value !== "string") return undefined;
-  const ms = Date.parse(value);
-  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
-}
+const linkKeys = {
+  state: "state",
+  queue: "queue",
+  name: "task",
+  worker: "worker",
+  engine: "engine",
+  priority: "priority",
+  exception: "exception",
+  fingerprint: "issue",
+} as const;
 
-/** parseFilters reads the URL; whatever makes no sense is dropped, so that an edited link never breaks the page. */
-export function parseFilters(search: Record<string, unknown>): TaskFilters {
-  const filters: TaskFilters = {};
-  const state = states.find((each) => each === search.state);
-  if (state) filters.state = state;
-  for (const key of ["q", "queue", "name", "worker"] as const) {
-    const value = text(search[key]);
-    if (value) filters[key] = value;
+/** Several of these may be given as one comma list. */
+const lists = new Set(["state", "priority"]);
+
+/** parseTaskSearch reads the address; whatever makes no sense is dropped, so that an edited link never breaks the page. */
+export function parseTaskSearch(search: Record<string, unknown>): TaskSearch {
+  const out: TaskSearch = {};
+  let q = text(search.q) ?? "";
+  for (const [param, key] of Object.entries(linkKeys)) {
+    const value = text(search[param]);
+    // Taken over: written out of the address, or it would be added again with every change.
+    if (param in search) out[param as keyof TaskLink] = undefined;
+    if (!value) continue;
+    let values = lists.has(key) ? value.split(",").map((each) => each.trim()) : [value];
+    if (key === "state") values = values.filter((each) => (stateWords as readonly string[]).includes(each));
+    if (values.length > 0) q = add(q, write({ key, values }));
   }
-  const range = ranges.find((each) => each === search.range);
-  const since = instant(search.since);
-  const until = instant(search.until);
-  if (range) filters.range = range;
-  else {
-    if (since) filters.since = since;
-    if (until) filters.until = until;
+  if (q) out.q = q;
+  if (search.sort === "started") out.sort = "started";
+  const cols = readColumns(search.cols);
+  if (cols) out.cols = writeColumns(cols);
+  if (search.density === "compact" || search.density === "comfortable") out.density = search.density;
+  const open = text(search.open);
+  if (open && /^[^/]+\/./.test(open)) out.open = open;
+  return out;
+}
+
+/** ownWindow tells whether the filter itself bounds the time; then it rules, and the page's range does not. */
+export function ownWindow(q: string | undefined): boolean {
+  return parse(q ?? "").tokens.some((token) => token.key === "since" || token.key === "until");
+}
+
+/** toQuery is what the API is asked for one filter within the page's time range. */
+export function toQuery(
+  q: string | undefined,
+  range: { live: boolean; query: { from: string; to: string } },
+): Query {
+  if (ownWindow(q)) return { query: q };
+  // A live range has no end: a task that arrives belongs to it at once.
+  return { query: q || undefined, from: range.query.from, to: range.live ? undefined : range.query.to };
+}
+
+export interface Shown {
+  columns: ColumnId[];
+  density: Density;
+}
+
+const preferenceKey = "z4j-tasks-shown";
+
+/** shown is how the list looks: as the address says, else as this reader left it last. */
+export function shown(search: TaskSearch, preference: Partial<Shown>): Shown {
+  return {
+    columns: readColumns(search.cols) ?? preference.columns ?? [...usualColumns],
+    density: search.density ?? preference.density ?? "compact",
+  };
+}
+
+export function readPreference(): Partial<Shown> {
+  try {
+    const stored: unknown = JSON.parse(localStorage.getItem(preferenceKey) ?? "{}");
+    if (!stored || typeof stored !== "object") return {};
+    const { columns, density } = stored as Record<string, unknown>;
+    const ids = Array.isArray(columns) ? readColumns(columns.join(",")) : null;
+    return {
+      ...(ids ? { columns: ids } : {}),
+      ...(density === "compact" || density === "comfortable" ? { density } : {}),
+    };
+  } catch {
+    return {};
   }
-  return filters;
 }
 
-/** toQuery is what the API is asked. A moving window is cut to the second so that equal views ask equal questions. */
-export function toQuery(filters: TaskFilters, now: number): Query {
-  const { state, q, queue, name, worker, range } = filters;
-  let { since, until } = filters;
-  if (range) {
-    since = new Date(Math.floor((now - rangeMs[range]) / 1000) * 1000).toISOString();
-    until = undefined;
+export function writePreference(preference: Shown) {
+  try {
+    localStorage.setItem(preferenceKey, JSON.stringify(preference));
+  } catch {
+    // A browser that stores nothing still has the address.
   }
-  return { state, search: q, queue, name, worker, since, until };
-}
-
-export function isFiltered(filters: TaskFilters): boolean {
-  return Object.values(filters).some((value) => value !== undefined);
-}
-
-/** filterKey tells when the list has to start over. */
-export function filterKey(filters: TaskFilters): string {
-  const { state, q, queue, name, worker, range, since, until } = filters;
-  return JSON.stringify([state, q, queue, name, worker, range, since, until]);
 }

@@ -1,57 +1,90 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useCallback, useMemo, useRef, useState } from "react";
 import { SkewBanner } from "../agents/skew";
 import { ApiError } from "../api/client";
 import { queries } from "../api/queries";
-import { formatCount, formatDuration } from "../api/time";
 import type { Task } from "../api/types";
-import { typing } from "../app/shortcuts";
-import { displayName, failureText, runtime, waitTime } from "../task/verdict";
-import { Age } from "../ui/clock";
-import { Button, Empty, ErrorNote, SkeletonRows } from "../ui/controls";
-import { StateShape, TaskBadge, taskLook } from "../ui/state";
+import { useMedia } from "../app/media";
+import { useRange } from "../app/range";
+import { Button, Empty, ErrorNote } from "../ui/controls";
+import { Popover } from "../ui/popover";
 import { useTitle } from "../ui/title";
-import { FilterBar, StateFacets } from "./bar";
-import { isFiltered } from "./filters";
+import { FilterBar } from "./bar";
+import type { BulkAction } from "./bulk";
+import { BulkBar } from "./bulkbar";
+import { writeColumns } from "./columns";
+import { FacetColumn, StateChips, useFacets, vocabularyOf } from "./facets";
+import {
+  ownWindow,
+  readPreference,
+  type Shown,
+  shown as shownBy,
+  type TaskSearch,
+  toQuery,
+  writePreference,
+} from "./filters";
 import { FirstSteps } from "./firststeps";
+import { Grid } from "./grid";
 import { SilentWorkerHint } from "./hint";
-import { freshLabel } from "./live";
-import { argsPreview } from "./preview";
+import { FacetsIcon } from "./icons";
+import { Peek } from "./peek";
+import { parse } from "./query";
+import {
+  allOf,
+  isEmpty,
+  matching,
+  nothing,
+  removed,
+  type Selection,
+  stretched,
+  toggled,
+  updated,
+} from "./selection";
+import { Exporting, Showing } from "./showing";
 import { useLiveTasks } from "./uselive";
-
-const wide = "(min-width: 768px)";
-const wideQuery = typeof window === "undefined" ? null : window.matchMedia(wide);
-
-function useWide(): boolean {
-  return useSyncExternalStore(
-    (listener) => {
-      wideQuery?.addEventListener("change", listener);
-      return () => wideQuery?.removeEventListener("change", listener);
-    },
-    () => wideQuery?.matches ?? true,
-  );
-}
-
-const columns =
-  "md:grid md:grid-cols-[6.5rem_minmax(12rem,3fr)_minmax(5rem,1fr)_5.5rem_5.5rem_4rem_4rem] lg:grid-cols-[6.5rem_minmax(14rem,3fr)_minmax(6rem,0.8fr)_minmax(8rem,1.2fr)_5.5rem_5.5rem_4rem_4.5rem]";
+import { useWidth } from "./usewidth";
+import { Views } from "./viewsmenu";
 
 /** How long the pointer has to rest before rows may move under it. */
 const restAfter = 2000;
+/** The API counts no further than this. */
+const counted = 10_000;
+const facetsKey = "z4j-tasks-facets";
 
+/** The Tasks page: find these runs, look at one, act on many. All of its state is in the address. */
 export function TasksPage() {
   const { slug } = useParams({ from: "/app/projects/$slug/tasks" });
-  const filters = useSearch({ from: "/app/projects/$slug/tasks" });
+  const search = useSearch({ from: "/app/projects/$slug/tasks" });
+  const navigate = useNavigate({ from: "/projects/$slug/tasks" });
   useTitle("Tasks", slug);
-  const navigate = useNavigate();
-  const isWide = useWide();
-  const rowHeight = isWide ? 32 : 60;
+  const range = useRange();
+  const isWide = useMedia("(min-width: 768px)");
+  const [page, setPage] = useState<HTMLDivElement | null>(null);
+  const width = useWidth(page);
+  const isRoomy = useMedia("(min-width: 1024px)");
+  const stats = useQuery(queries.stats(slug));
+  const queues = useQuery(queries.queues(slug));
+
+  const q = search.q ?? "";
+  const parsed = useMemo(() => parse(q), [q]);
+  const query = useMemo(() => ({ ...toQuery(q, range), sort: sortOf(search) }), [q, range, search]);
+  const key = JSON.stringify([slug, q, range.key, search.sort]);
+
+  const change = useCallback(
+    (next: Partial<TaskSearch>, replace = false) =>
+      void navigate({ search: (old) => ({ ...old, ...next }), replace }),
+    [navigate],
+  );
+  const setQ = useCallback(
+    (next: string, replace = false) => change({ q: next || undefined }, replace),
+    [change],
+  );
+
   const scroller = useRef<HTMLDivElement>(null);
   const lastMove = useRef(0);
   const firstRow = useRef(0);
-
   const isIdleAtTop = useCallback(() => {
     const element = scroller.current;
     if (!element) return true;
@@ -60,296 +93,315 @@ export function TasksPage() {
     return Date.now() - lastMove.current > restAfter;
   }, []);
   const firstVisible = useCallback(() => firstRow.current, []);
-  const { list, error, loadingOlder, reload, loadOlder, showFresh } = useLiveTasks(
+  const { list, stale, error, loadingOlder, reload, loadOlder, showFresh } = useLiveTasks(
     slug,
-    filters,
+    key,
+    query,
     isIdleAtTop,
     firstVisible,
   );
-  const stats = useQuery(queries.stats(slug));
+  const { sort: _, ...counting } = query;
+  const facets = useFacets(slug, counting, JSON.stringify([q, range.key]));
 
-  const rows = list?.rows ?? [];
-  const virtualizer = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => rowHeight,
-    overscan: 12,
-    getItemKey: (index) => rows[index]?.id ?? index,
-  });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the row height changes with the layout
-  useEffect(() => virtualizer.measure(), [rowHeight]);
-  const items = virtualizer.getVirtualItems();
-  const last = items.at(-1)?.index ?? 0;
-  firstRow.current = Math.floor((scroller.current?.scrollTop ?? 0) / rowHeight);
-
+  const rows = useMemo(() => list?.rows ?? [], [list]);
   const more = list?.cursor ?? null;
-  useEffect(() => {
-    if (more && !loadingOlder && !error && last >= rows.length - 30) void loadOlder();
-  }, [more, loadingOlder, error, last, rows.length, loadOlder]);
+  const older = useCallback(() => {
+    if (more && !stale && !loadingOlder && error === null) void loadOlder();
+  }, [more, stale, loadingOlder, error, loadOlder]);
 
-  const showNew = useCallback(() => {
-    showFresh();
-    scroller.current?.scrollTo({ top: 0 });
-  }, [showFresh]);
+  const [preference, setPreference] = useState(readPreference);
+  const shown = shownBy(search, preference);
+  const setShown = (next: Shown) => {
+    setPreference(next);
+    writePreference(next);
+    change({ cols: writeColumns(next.columns), density: next.density }, true);
+  };
 
-  useEffect(() => {
-    const move = (step: number) => {
-      const focused = document.activeElement?.closest<HTMLElement>("[data-row]");
-      const at = focused ? Number(focused.dataset.row) + step : step > 0 ? firstRow.current : rows.length - 1;
-      const target = Math.max(0, Math.min(rows.length - 1, at));
-      virtualizer.scrollToIndex(target);
-      // The row exists after the scroll has been drawn.
-      requestAnimationFrame(() =>
-        requestAnimationFrame(() =>
-          scroller.current
-            ?.querySelector<HTMLElement>(`[data-row="${target}"] a`)
-            ?.focus({ preventScroll: true }),
-        ),
-      );
-    };
-    const onKey = (event: KeyboardEvent) => {
-      if (typing(event) || rows.length === 0) return;
-      if (event.key === "j") move(1);
-      else if (event.key === "k") move(-1);
-      else if (event.key === "n") showNew();
-      else return;
-      event.preventDefault();
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [rows.length, virtualizer, showNew]);
+  // A selection belongs to one filter: another one starts without.
+  const [kept, setKept] = useState<{ key: string; selection: Selection }>({ key, selection: nothing });
+  const selection = useMemo(
+    () => (kept.key === key ? updated(kept.selection, rows) : nothing),
+    [kept, key, rows],
+  );
+  const select = useCallback(
+    (next: (old: Selection) => Selection) =>
+      setKept((old) => ({ key, selection: next(old.key === key ? old.selection : nothing) })),
+    [key],
+  );
+  const [asked, setAsked] = useState<BulkAction | null>(null);
+  const [picking, setPicking] = useState(false);
+  const loaded = useRef(rows);
+  loaded.current = rows;
+  const onSelect = useCallback(
+    (task: Task, stretch: boolean) =>
+      select((old) => (stretch ? stretched : toggled)(old, task, loaded.current)),
+    [select],
+  );
+  const clear = useCallback(() => {
+    select(() => nothing);
+    setPicking(false);
+  }, [select]);
 
-  const pill = list ? freshLabel(list) : null;
-  const filtered = isFiltered(filters);
+  const openId = search.open ?? null;
+  const onOpen = useCallback(
+    (task: Task | null) =>
+      change({ open: task ? `${task.engine}/${task.task_id}` : undefined }, openId !== null),
+    [change, openId],
+  );
+  const onPage = useCallback(
+    (task: Task) =>
+      void navigate({
+        to: "/projects/$slug/tasks/$engine/$taskId",
+        params: { slug, engine: task.engine, taskId: task.task_id },
+        search: {},
+      }),
+    [navigate, slug],
+  );
+  const onRetry = useCallback(
+    (task: Task | null) => {
+      if (task) select(() => ({ ...nothing, tasks: new Map([[task.id, task]]) }));
+      setAsked("retry");
+    },
+    [select],
+  );
+
+  const [column, setColumn] = useState(() => localStorage.getItem(facetsKey) !== "closed");
+  const toggleColumn = () => {
+    localStorage.setItem(facetsKey, column ? "closed" : "open");
+    setColumn(!column);
+  };
+
+  const filtered = q !== "";
   const neverAny = list !== null && rows.length === 0 && !filtered && (stats.data?.tasks_total ?? 0) === 0;
+  const total = list === null || stale ? null : totalText(list.total, rows.length, more !== null);
+  const showsBulk = !isEmpty(selection);
+  const facetProps = { facets: facets.data, parsed, q, onChange: setQ };
+  const open = openId ? splitOpen(openId) : null;
 
+  const room = open && isWide ? panelRoom(width) : 0;
   return (
-    <div className="flex h-full flex-col">
-      <h1 className="sr-only">Tasks of {slug}</h1>
-      <div className="shrink-0 border-line border-b bg-panel">
-        <FilterBar slug={slug} filters={filters} />
-        <StateFacets slug={slug} filters={filters} />
-      </div>
-      <div className="max-h-[45%] shrink-0 space-y-2 overflow-y-auto px-3 empty:hidden md:px-4 [&>*]:my-2">
-        <SkewBanner slug={slug} linked />
-        <SilentWorkerHint slug={slug} />
-        {error !== null && list !== null && !(error instanceof ApiError && error.offline) && (
-          <ErrorNote
-            error={error}
-            what="The list could not be refreshed; it shows the last known state"
-            onRetry={reload}
-          />
+    <div ref={setPage} className="h-full">
+      <div className="flex h-full flex-col" style={room > 0 ? { marginRight: room } : undefined}>
+        <h1 className="sr-only">Tasks of {slug}</h1>
+        <div className="shrink-0 space-y-2 border-line border-b bg-panel px-3 py-2 md:px-4">
+          <div className="flex flex-wrap items-start gap-2">
+            {isRoomy ? (
+              <Button
+                onClick={toggleColumn}
+                aria-pressed={column}
+                aria-label="Counts by queue, task and worker"
+                title={column ? "Hide the counts" : "Show counts by queue, task and worker"}
+                className="!px-2 aria-pressed:bg-accent-wash"
+              >
+                <FacetsIcon />
+              </Button>
+            ) : (
+              <Popover
+                label="Counts by queue, task and worker"
+                trigger={
+                  <Button aria-label="Counts by queue, task and worker" className="!px-2 max-sm:order-1">
+                    <FacetsIcon />
+                  </Button>
+                }
+              >
+                <div className="w-72">
+                  <FacetColumn {...facetProps} />
+                </div>
+              </Popover>
+            )}
+            <FilterBar
+              q={q}
+              onChange={setQ}
+              vocabulary={vocabularyOf(
+                facets.data,
+                (queues.data ?? []).map((each) => each.name),
+              )}
+            />
+            <div className="flex gap-2 max-sm:order-2">
+              <Views slug={slug} search={search} onApply={(next) => void navigate({ search: next })} />
+              <Showing shown={shown} onChange={setShown} />
+              <Exporting
+                slug={slug}
+                query={query}
+                shown={shown.columns}
+                total={total ?? "Everything that matches"}
+              />
+              {!isWide && (
+                <Button onClick={() => (picking ? clear() : setPicking(true))} aria-pressed={picking}>
+                  {picking ? "Done" : "Select"}
+                </Button>
+              )}
+            </div>
+          </div>
+          <StateChips {...facetProps} />
+        </div>
+        <div className="max-h-[45%] shrink-0 space-y-2 overflow-y-auto px-3 empty:hidden md:px-4 [&>*]:my-2">
+          <SkewBanner slug={slug} linked />
+          <SilentWorkerHint slug={slug} />
+          {error !== null && list !== null && !(error instanceof ApiError && error.offline) && (
+            <ErrorNote
+              error={error}
+              what="The list could not be refreshed; it shows the last known state"
+              onRetry={reload}
+            />
+          )}
+        </div>
+
+        {error !== null && list === null ? (
+          <div className="p-4">
+            <ErrorNote error={error} what="The tasks could not be loaded" onRetry={reload} />
+          </div>
+        ) : neverAny ? (
+          <div className="min-h-0 flex-1 overflow-y-auto">
+            <FirstSteps slug={slug} />
+          </div>
+        ) : (
+          <div className="flex min-h-0 flex-1">
+            {isRoomy && column && !open && (
+              <aside
+                aria-label="Counts"
+                className="w-52 shrink-0 overflow-y-auto border-line border-r bg-panel xl:w-60"
+              >
+                <FacetColumn {...facetProps} />
+              </aside>
+            )}
+            <Grid
+              slug={slug}
+              kept={range.range ? `?range=${range.range}` : `?from=${range.query.from}&to=${range.query.to}`}
+              list={list}
+              stale={stale}
+              card={!isWide}
+              shown={shown}
+              order={search.sort ?? "received"}
+              onOrder={(order) => change({ sort: order === "started" ? "started" : undefined }, true)}
+              selection={selection}
+              selecting={picking || showsBulk}
+              onSelect={onSelect}
+              onAll={() => select((old) => allOf(old, rows))}
+              onClear={clear}
+              onRetry={onRetry}
+              openId={openId}
+              onOpen={onOpen}
+              onPage={onPage}
+              scroller={scroller}
+              firstRow={firstRow}
+              onPointerMove={() => {
+                lastMove.current = Date.now();
+              }}
+              onNearEnd={older}
+              onShowFresh={showFresh}
+              empty={
+                <NoMatch
+                  filtered={filtered}
+                  window={ownWindow(q) ? "the filter's own time range" : range.label}
+                  onClear={() => setQ("")}
+                  onLonger={range.range === "7d" || ownWindow(q) ? null : () => range.setRange("7d")}
+                />
+              }
+              footer={
+                showsBulk ? (
+                  <BulkBar
+                    slug={slug}
+                    selection={selection}
+                    query={query}
+                    total={total ?? "the matching tasks"}
+                    more={more !== null}
+                    allLoaded={rows.length > 0 && rows.every((row) => selection.tasks.has(row.id))}
+                    onEverything={() => select(matching)}
+                    onClear={clear}
+                    onGone={(ids) => {
+                      select((old) => (old.everything ? nothing : removed(old, ids)));
+                      reload();
+                    }}
+                    asked={asked}
+                    onAsked={() => setAsked(null)}
+                  />
+                ) : (
+                  <Foot
+                    total={total}
+                    window={ownWindow(q) ? "by the filter" : lower(range.label)}
+                    loading={loadingOlder}
+                  />
+                )
+              }
+            />
+          </div>
         )}
       </div>
-
-      {error !== null && list === null ? (
-        <div className="p-4">
-          <ErrorNote error={error} what="The tasks could not be loaded" onRetry={reload} />
-        </div>
-      ) : neverAny ? (
-        <div className="min-h-0 flex-1 overflow-y-auto">
-          <FirstSteps slug={slug} />
-        </div>
-      ) : (
-        <div className="relative flex min-h-0 flex-1 flex-col">
-          {pill && (
-            <div className="pointer-events-none absolute inset-x-0 top-10 z-20 flex justify-center">
-              <button
-                type="button"
-                onClick={showNew}
-                className="pointer-events-auto rounded-full border border-accent bg-accent px-3.5 py-1 font-semibold text-accent-ink"
-              >
-                {pill}
-              </button>
-            </div>
-          )}
-          <div
-            ref={scroller}
-            {...(rows.length > 0
-              ? { role: "table", "aria-label": "Tasks, newest first", "aria-rowcount": list?.total ?? -1 }
-              : { role: "region", "aria-label": "Tasks" })}
-            tabIndex={0}
-            onPointerMove={() => {
-              lastMove.current = Date.now();
-            }}
-            className="min-h-0 flex-1 overflow-y-auto bg-panel"
-          >
-            {rows.length > 0 && <Head />}
-            {list === null ? (
-              <SkeletonRows rows={16} label="Loading tasks" />
-            ) : rows.length === 0 ? (
-              <Empty title="No task matches">
-                <p>
-                  {filtered
-                    ? "Nothing fits these filters. Search looks at task name, queue, worker and id; a time range counts from when a task was received."
-                    : "The tasks of this project were deleted or have passed their retention."}
-                </p>
-                {filtered && (
-                  <Button
-                    onClick={() =>
-                      void navigate({ to: "/projects/$slug/tasks", params: { slug }, search: {} })
-                    }
-                  >
-                    Clear the filters
-                  </Button>
-                )}
-              </Empty>
-            ) : (
-              <div role="rowgroup" className="relative" style={{ height: virtualizer.getTotalSize() }}>
-                {items.map((item) => {
-                  const task = rows[item.index];
-                  if (!task) return null;
-                  return (
-                    <div
-                      key={item.key}
-                      role="row"
-                      data-row={item.index}
-                      aria-rowindex={item.index + 1}
-                      className={`${columns} absolute inset-x-0 items-center gap-3 border-line border-b px-3 hover:bg-raised md:px-4 ${list.arrived.has(task.id) ? "arrive" : ""}`}
-                      style={{ height: rowHeight, transform: `translateY(${item.start}px)` }}
-                    >
-                      {isWide ? (
-                        <WideCells slug={slug} task={task} />
-                      ) : (
-                        <PhoneCells slug={slug} task={task} />
-                      )}
-                    </div>
-                  );
-                })}
-              </div>
-            )}
-          </div>
-          <p
-            className="flex h-8 shrink-0 items-center gap-3 border-line border-t bg-panel px-3 text-xs text-soft md:px-4"
-            aria-live="off"
-          >
-            {list !== null && (
-              <span title={list.total !== null ? String(list.total) : undefined}>
-                {list.total !== null
-                  ? `${formatCount(list.total)} ${list.total === 1 ? "task" : "tasks"}`
-                  : `${rows.length} loaded`}
-                {filters.range ? ` in the last ${filters.range}` : ""}
-              </span>
-            )}
-            {loadingOlder && <span>Loading older tasks</span>}
-            <span className="ml-auto max-md:hidden">
-              <kbd>j</kbd> <kbd>k</kbd> move, <kbd>enter</kbd> open, <kbd>/</kbd> search, <kbd>?</kbd> all
-              keys
-            </span>
-          </p>
-        </div>
+      {open && (
+        <Peek
+          key={openId}
+          slug={slug}
+          engine={open.engine}
+          taskId={open.taskId}
+          row={rows.find((row) => row.engine === open.engine && row.task_id === open.taskId)}
+          onClose={() => onOpen(null)}
+        />
       )}
     </div>
   );
 }
 
-function Head() {
-  return (
-    <div role="rowgroup" className="sticky top-0 z-10 max-md:hidden">
-      <div
-        role="row"
-        className={`${columns} h-8 items-center gap-3 border-line border-b bg-raised px-4 text-xs font-semibold text-soft`}
-      >
-        <span role="columnheader">State</span>
-        <span role="columnheader">Task</span>
-        <span role="columnheader">Queue</span>
-        <span role="columnheader" className="max-lg:hidden">
-          Worker
-        </span>
-        <span role="columnheader" className="text-right">
-          Waited
-        </span>
-        <span role="columnheader" className="text-right">
-          Ran
-        </span>
-        <span role="columnheader" className="text-right">
-          Retries
-        </span>
-        <span role="columnheader" className="text-right">
-          Age
-        </span>
-      </div>
-    </div>
-  );
+/** The side panel covers the right of the page; the list uses the rest, if that is enough to read. */
+function panelRoom(width: number): number {
+  const panel = Math.min(44 * 16, window.innerWidth * 0.62);
+  return width - panel >= 360 ? panel : 0;
 }
 
-function TaskLink({ slug, task, className }: { slug: string; task: Task; className?: string }) {
-  return (
-    <Link
-      to="/projects/$slug/tasks/$engine/$taskId"
-      params={{ slug, engine: task.engine, taskId: task.task_id }}
-      preload={false}
-      title={`${task.name} ${task.task_id}`}
-      className={`row-link truncate outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent ${className}`}
-    >
-      {displayName(task.name)}
-    </Link>
-  );
+const sortOf = (search: TaskSearch): string => (search.sort === "started" ? "-started_at" : "-received_at");
+
+/** An id may hold slashes of its own; an engine's name never does. */
+function splitOpen(open: string): { engine: string; taskId: string } {
+  const at = open.indexOf("/");
+  return { engine: open.slice(0, at), taskId: open.slice(at + 1) };
 }
 
-function detailOf(task: Task): { text: string; bad: boolean } {
-  if (task.state === "failure" || task.state === "retry") {
-    const text = failureText(task);
-    if (text) return { text, bad: true };
-  }
-  return { text: argsPreview(task.args, task.kwargs), bad: false };
+const lower = (text: string) => (text.startsWith("Last ") ? `in the last ${text.slice(5)}` : text);
+
+function totalText(total: number | null, loaded: number, more: boolean): string {
+  if (!more) return `${loaded} ${loaded === 1 ? "task" : "tasks"}`;
+  if (total === null) return `more than ${Math.max(counted, loaded).toLocaleString("en")} tasks`;
+  return `${total} ${total === 1 ? "task" : "tasks"}`;
 }
 
-function WideCells({ slug, task }: { slug: string; task: Task }) {
-  const detail = detailOf(task);
+function Foot({ total, window, loading }: { total: string | null; window: string; loading: boolean }) {
   return (
     <>
-      <span role="cell">
-        <TaskBadge state={task.state} />
+      <span className="truncate">
+        {total ?? "Loading"} <span className="max-sm:hidden">{window}</span>
       </span>
-      <span role="cell" className="flex min-w-0 items-baseline gap-2">
-        <TaskLink slug={slug} task={task} className="shrink-0 max-w-[70%] font-medium" />
-        <span className={`truncate font-mono text-xs ${detail.bad ? "text-bad" : "text-soft"}`}>
-          {detail.text}
-        </span>
-      </span>
-      <span role="cell" className="truncate" title={task.queue ?? undefined}>
-        {task.queue ?? <Nothing />}
-      </span>
-      <span role="cell" className="truncate max-lg:hidden" title={task.worker_name ?? undefined}>
-        {task.worker_name ?? <Nothing />}
-      </span>
-      <span role="cell" className="text-right">
-        {formatDuration(waitTime(task))}
-      </span>
-      <span role="cell" className="text-right">
-        {formatDuration(runtime(task))}
-      </span>
-      <span role="cell" className="text-right">
-        {task.retry_count || <Nothing />}
-      </span>
-      <span role="cell" className="text-right text-soft">
-        <Age at={task.received_at ?? task.started_at ?? task.created_at} />
+      {loading && <span>Loading older tasks</span>}
+      <span className="ml-auto @max-3xl:hidden">
+        <kbd>j</kbd> <kbd>k</kbd> move, <kbd>space</kbd> look, <kbd>enter</kbd> open, <kbd>x</kbd> select,{" "}
+        <kbd>/</kbd> filter, <kbd>?</kbd> all keys
       </span>
     </>
   );
 }
 
-function PhoneCells({ slug, task }: { slug: string; task: Task }) {
-  const detail = detailOf(task);
+function NoMatch({
+  filtered,
+  window,
+  onClear,
+  onLonger,
+}: {
+  filtered: boolean;
+  window: string;
+  onClear: () => void;
+  onLonger: (() => void) | null;
+}) {
   return (
-    <div className="flex h-full min-w-0 flex-col justify-center">
-      <span role="cell" className="flex min-w-0 items-center gap-2">
-        <StateShape look={taskLook(task.state)} />
-        <span className="sr-only">{taskLook(task.state).label}</span>
-        <TaskLink slug={slug} task={task} className="min-w-0 flex-1 font-medium" />
-        <span className="shrink-0 text-xs text-soft">
-          <Age at={task.received_at ?? task.started_at ?? task.created_at} />
-        </span>
-      </span>
-      <span role="cell" className="flex min-w-0 gap-2 pl-5 text-xs">
-        <span className={`min-w-0 flex-1 truncate ${detail.bad ? "text-bad" : "text-soft"}`}>
-          {detail.text || task.queue || task.engine}
-        </span>
-        <span className="shrink-0 text-soft">{formatDuration(runtime(task))}</span>
-      </span>
-    </div>
+    <Empty title={filtered ? "No task matches" : "No task in this time range"}>
+      <p>
+        {filtered
+          ? "Nothing fits this filter. Plain words are looked for in the task's name, queue, worker and id; several values of one key mean any of them, different keys have to fit together."
+          : "Tasks were reported, but at other times."}{" "}
+        Time range: {window}.
+      </p>
+      <div className="flex flex-wrap gap-2">
+        {filtered && <Button onClick={onClear}>Clear the filter</Button>}
+        {onLonger && <Button onClick={onLonger}>Look at the last 7 days</Button>}
+      </div>
+    </Empty>
   );
 }
-
-const Nothing = () => <span className="text-soft">–</span>;

@@ -16,6 +16,8 @@ export interface LiveList {
   /** The cursor that belongs to a list started from the newest page, used when `fresh` replaces everything. */
   headCursor: string | null;
   total: number | null;
+  /** How far back was searched, when the rows found so far do not say so themselves. */
+  searchedTo: string | null;
   /** Rows that came in with the last change, for a short highlight. */
   arrived: ReadonlySet<string>;
 }
@@ -28,6 +30,7 @@ export function start(page: Page<Task>): LiveList {
     cursor: page.next_cursor,
     headCursor: page.next_cursor,
     total: page.total_count ?? null,
+    searchedTo: page.searched_to ?? null,
     arrived: new Set(),
   };
 }
@@ -39,6 +42,7 @@ export function append(list: LiveList, page: Page<Task>): LiveList {
     ...list,
     rows: [...list.rows, ...page.items.filter((row) => !known.has(row.id))],
     cursor: page.next_cursor,
+    searchedTo: page.searched_to ?? null,
     arrived: new Set(),
   };
 }

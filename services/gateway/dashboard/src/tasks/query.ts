@@ -344,3 +344,11 @@ export function toggle(text: string, key: string, value: string, negated = false
     negated,
   );
 }
+
+/** exactly writes a known value so that it stands for itself alone: names match in part, stars match anything. */
+export const exactly = (key: string, value: string): string =>
+  key === "task" || key === "exception" || value.includes("*") || value.startsWith("=") ? `=${value}` : value;
+
+/** bareOf is a value without the sign that asks for the whole of it. */
+export const bareOf = (value: string): string =>
+  value.length > 1 && value.startsWith("=") ? value.slice(1) : value;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useCallback, useEffect, useRef, useState } from "react";
+import type { Query } from "../api/client";
 import { useLink, useTopic } from "../api/live";
 import { fetchTasks, pollInterval } from "../api/queries";
-import { filterKey, type TaskFilters, toQuery } from "./filters";
 import { append, type LiveList, refresh, reveal, start, update } from "./live";
 
 const pageSize = 100;
+/** Further down bigger pages come at once, or a fast scroll would wait at every hundredth row. */
+const olderSize = 400;
 
 interface State {
   key: string;
@@ -16,25 +18,26 @@ interface State {
 
 /**
  * useLiveTasks keeps the task list of one filter fresh: on push hints, on a slow timer, and faster when the push
- * socket is down. `isIdleAtTop` says whether rows may move, `firstVisible` which older page to refresh as well.
+ * socket is down. A new `key` starts the list over; `query` may move on meanwhile, as a live window does.
+ * `isIdleAtTop` says whether rows may move, `firstVisible` which older page to refresh as well.
  */
 export function useLiveTasks(
   slug: string,
-  filters: TaskFilters,
+  key: string,
+  query: Query,
   isIdleAtTop: () => boolean,
   firstVisible: () => number,
 ) {
-  const key = `${slug} ${filterKey(filters)}`;
   const [state, setState] = useState<State>({ key, list: null, error: null, loadingOlder: false });
-  const current = useRef({ key, filters, list: null as LiveList | null, busy: false, again: false });
+  const current = useRef({ key, query, list: null as LiveList | null, busy: false, again: false });
   const pages = useRef<{ cursor: string; firstId: string }[]>([]);
   const link = useLink();
 
   if (current.current.key !== key) {
-    current.current = { key, filters, list: null, busy: false, again: false };
+    current.current = { key, query, list: null, busy: false, again: false };
     pages.current = [];
   }
-  current.current.filters = filters;
+  current.current.query = query;
 
   const apply = useCallback(
     (forKey: string, change: (list: LiveList | null) => LiveList | null, error: unknown = null) => {
@@ -55,7 +58,7 @@ export function useLiveTasks(
     run.busy = true;
     const forKey = run.key;
     try {
-      const page = await fetchTasks(slug, toQuery(run.filters, Date.now()), null, pageSize);
+      const page = await fetchTasks(slug, run.query, null, pageSize);
       apply(forKey, (list) => (list ? refresh(list, page, isIdleAtTop()) : start(page)));
       const list = current.current.list;
       const visible = firstVisible();
@@ -65,7 +68,7 @@ export function useLiveTasks(
           return at >= 0 && at <= visible;
         });
         if (older) {
-          const again = await fetchTasks(slug, toQuery(run.filters, Date.now()), older.cursor, pageSize);
+          const again = await fetchTasks(slug, run.query, older.cursor, olderSize);
           apply(forKey, (each) => each && update(each, again.items));
         }
       }
@@ -81,8 +84,10 @@ export function useLiveTasks(
     }
   }, [slug, apply, isIdleAtTop, firstVisible]);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another key is another list
   useEffect(() => {
-    setState({ key, list: null, error: null, loadingOlder: false });
+    // The rows of the filter before stay, marked as such, until the new ones are here.
+    setState((old) => ({ ...old, error: null, loadingOlder: false }));
     void load();
   }, [key, load]);
 
@@ -106,12 +111,12 @@ export function useLiveTasks(
   }, [waiting, isIdleAtTop, apply]);
 
   const loadOlder = useCallback(async () => {
-    const { key: forKey, list, filters: forFilters } = current.current;
+    const { key: forKey, list, query: forQuery } = current.current;
     if (!list?.cursor) return;
     const cursor = list.cursor;
     setState((old) => ({ ...old, loadingOlder: true }));
     try {
-      const page = await fetchTasks(slug, toQuery(forFilters, Date.now()), cursor, pageSize);
+      const page = await fetchTasks(slug, forQuery, cursor, olderSize);
       const first = page.items[0];
       if (first) pages.current.push({ cursor, firstId: first.id });
       apply(forKey, (each) => (each && each.cursor === cursor ? append(each, page) : each));
@@ -126,7 +131,8 @@ export function useLiveTasks(
 
   const mine = state.key === key;
   return {
-    list: mine ? state.list : null,
+    list: state.list,
+    stale: !mine,
     error: mine ? state.error : null,
     loadingOlder: mine && state.loadingOlder,
     reload: onPush,
