@@ -10,7 +10,7 @@ const sizes = { desktop: { width: 1440, height: 900 }, phone: { width: 390, heig
 // who is logged in, a wrong password, and a task that a retry has started but not reported yet.
 const expectedAnswers = [
   [401, /\/api\/v1\/(?:auth\/me|auth\/login|setup\/status)$/],
-  [404, /\/api\/v1\/projects\/[^/]+\/tasks\/[^/]+\/[^/]+$/],
+  [404, /\/api\/v1\/projects\/[^/]+\/tasks\/[^/]+\/[^/]+(?:\/tree|\/similar)?$/],
 ];
 
 /** Session is one browser window and everything that went wrong in it. */

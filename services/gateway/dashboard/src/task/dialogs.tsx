@@ -84,6 +84,8 @@ function editable(json: Json, empty: string): { text: string; lossy: boolean; re
   };
 }
 
+const picked = "h-7 px-2 text-xs aria-pressed:border-accent aria-pressed:bg-accent-wash";
+
 const delays: [seconds: string, label: string][] = [
   ["", "now"],
   ["60", "in 1 m"],
@@ -208,7 +210,12 @@ export function Retry({ slug, task, agents, onClose, onIssued }: DialogProps) {
         />
         <div className="flex flex-wrap gap-1.5">
           {delays.map(([value, label]) => (
-            <Button key={label} kind="quiet" aria-pressed={delay === value} onClick={() => setDelay(value)}>
+            <Button
+              key={label}
+              aria-pressed={delay === value}
+              className={picked}
+              onClick={() => setDelay(value)}
+            >
               {label}
             </Button>
           ))}
@@ -344,7 +351,12 @@ export function RateLimit({ slug, task, agents, onClose, onIssued }: DialogProps
         />
         <div className="flex flex-wrap gap-1.5">
           {rates.map(([value, label]) => (
-            <Button key={value} kind="quiet" aria-pressed={rate === value} onClick={() => setRate(value)}>
+            <Button
+              key={value}
+              aria-pressed={rate === value}
+              className={picked}
+              onClick={() => setRate(value)}
+            >
               {label}
             </Button>
           ))}

@@ -119,6 +119,9 @@ function Drawn({
           }
         />
         <p className="text-xs text-soft">
+          <span className="max-md:hidden">
+            Drag to move, Ctrl+wheel to zoom, arrow keys between tasks, Enter opens.{" "}
+          </span>
           A line leads from a task to those it started. The last step of a chord hangs on the member that
           ended last.
           {flow.adopted > 0 &&
@@ -216,9 +219,6 @@ function Graph({ flow, slug, engine, onOpen, extra }: GraphProps) {
           {tall ? "Smaller" : "Larger"}
         </Button>
         {extra}
-        <span className="ml-auto text-xs text-soft max-md:hidden">
-          drag to move, Ctrl+wheel to zoom, arrow keys between tasks
-        </span>
       </div>
       <div
         ref={box}

@@ -59,7 +59,9 @@ export function Gantt({ attempts, now, live }: { attempts: Attempt[]; now: numbe
   const span = spanOf(attempts, now, live);
   if (!span) return null;
   const length = Math.max(span.to - span.from, 0.001);
-  const marks = ticks(length, 7);
+  // A single instant has no length to measure.
+  const instant = span.to === span.from;
+  const marks = instant ? [] : ticks(length, 7);
   const move = (event: PointerEvent) => {
     const box = area.current?.getBoundingClientRect();
     if (!box || box.width === 0) return;
@@ -75,7 +77,7 @@ export function Gantt({ attempts, now, live }: { attempts: Attempt[]; now: numbe
       onPointerLeave={() => setCursor(null)}
       data-testid="attempts"
     >
-      <div className="grid grid-cols-1 md:grid-cols-[8.5rem_minmax(0,1fr)_8rem]">
+      <div className={`grid grid-cols-1 md:grid-cols-[8.5rem_minmax(0,1fr)_8rem] ${instant ? "hidden" : ""}`}>
         <div ref={area} aria-hidden="true" className="relative h-5 text-xs text-soft md:col-start-2">
           {marks.map((mark, i) => {
             const place = mark / length;
@@ -129,12 +131,18 @@ export function Gantt({ attempts, now, live }: { attempts: Attempt[]; now: numbe
         ))}
       </ol>
       <figcaption className="flex flex-wrap gap-x-4 pt-1 text-xs text-soft">
-        <span>From {formatPrecise(span.from, zone, true)}</span>
-        <span>{formatSpan(length)} in all</span>
-        <span className="ml-auto flex gap-4">
-          <Key className="border border-edge bg-raised">waiting</Key>
-          <Key className="bg-soft">running</Key>
+        <span>
+          {instant ? "At" : "From"} {formatPrecise(span.from, zone, true)}
         </span>
+        {!instant && (
+          <>
+            <span>{formatSpan(length)} in all</span>
+            <span className="ml-auto flex gap-4">
+              <Key className="border border-edge bg-raised">waiting</Key>
+              <Key className="bg-soft">running</Key>
+            </span>
+          </>
+        )}
       </figcaption>
     </figure>
   );

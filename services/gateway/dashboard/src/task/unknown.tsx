@@ -16,39 +16,44 @@ export function Unknown({ slug, engine, taskId }: { slug: string; engine: string
   const [since] = useState(Date.now);
   const left = Math.max(0, Math.ceil((since + lookFor - now) / 1000));
   return (
-    <Empty title="This task is not known here">
-      <p className="flex flex-wrap items-center gap-1">
-        <code>{taskId}</code>
-        <CopyButton text={taskId} label="Copy the task id" compact />
-        <span>
-          on engine <code>{engine}</code>, project <code>{slug}</code>
-        </span>
-      </p>
-      <p role="status" data-testid="looking">
-        {left > 0
-          ? "Looking for it: a task that was just started is known with its first event, and this page then fills by itself."
-          : "It has not turned up. This page still looks now and then."}
-      </p>
-      <p>Why a task may be missing:</p>
-      <ul className="list-disc space-y-1 pl-5">
-        <li>It has not been taken by a worker yet: most agents report a task only from then on.</li>
-        <li>It is older than what this brain keeps, or somebody deleted it.</li>
-        <li>It ran before the agent was installed, or in an environment that reports to another project.</li>
-        <li>Its message is still in the broker: look at the queue's depth on the queues page.</li>
-      </ul>
-      <Elsewhere slug={slug} engine={engine} taskId={taskId} />
-      <p className="flex flex-wrap gap-x-4">
-        <Link to="/projects/$slug/tasks" params={{ slug }} className="text-accent underline">
-          Back to the tasks
-        </Link>
-        <Link to="/projects/$slug/queues" params={{ slug }} className="text-accent underline">
-          Queues
-        </Link>
-        <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
-          Agents
-        </Link>
-      </p>
-    </Empty>
+    <>
+      <h1 className="sr-only">Task {taskId}</h1>
+      <Empty title="This task is not known here">
+        <p className="flex flex-wrap items-center gap-1">
+          <code>{taskId}</code>
+          <CopyButton text={taskId} label="Copy the task id" compact />
+          <span>
+            on engine <code>{engine}</code>, project <code>{slug}</code>
+          </span>
+        </p>
+        <p role="status" data-testid="looking">
+          {left > 0
+            ? "Looking for it: a task that was just started is known with its first event, and this page then fills by itself."
+            : "It has not turned up. This page still looks now and then."}
+        </p>
+        <p>Why a task may be missing:</p>
+        <ul className="list-disc space-y-1 pl-5">
+          <li>It has not been taken by a worker yet: most agents report a task only from then on.</li>
+          <li>It is older than what this brain keeps, or somebody deleted it.</li>
+          <li>
+            It ran before the agent was installed, or in an environment that reports to another project.
+          </li>
+          <li>Its message is still in the broker: look at the queue's depth on the queues page.</li>
+        </ul>
+        <Elsewhere slug={slug} engine={engine} taskId={taskId} />
+        <p className="flex flex-wrap gap-x-4">
+          <Link to="/projects/$slug/tasks" params={{ slug }} className="text-accent underline">
+            Back to the tasks
+          </Link>
+          <Link to="/projects/$slug/queues" params={{ slug }} className="text-accent underline">
+            Queues
+          </Link>
+          <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
+            Agents
+          </Link>
+        </p>
+      </Empty>
+    </>
   );
 }
 

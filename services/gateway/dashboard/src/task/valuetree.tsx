@@ -34,6 +34,21 @@ function weight(value: Value, limit: number): number {
   return sum;
 }
 
+/** A short list of plain values is told on its line: [52.1, 4.3]. */
+function inline(value: Exclude<Value, Leaf>): string | null {
+  if (value.kind === "dict" || value.items.length === 0) return null;
+  const parts: string[] = [];
+  let length = 0;
+  for (const item of value.items) {
+    if (!isLeaf(item) || item.kind === "cut" || item.text.includes("[REDACTED]")) return null;
+    const text = item.kind === "string" ? JSON.stringify(item.text) : item.text;
+    length += text.length + 2;
+    if (length > 64) return null;
+    parts.push(text);
+  }
+  return parts.join(", ");
+}
+
 /** ValueTree shows a value with its types; each part can be folded, and its path or value copied. */
 export function ValueTree({ value, path, label }: { value: Value; path: string; label: string }) {
   return (
@@ -64,7 +79,10 @@ function Branch({
   fold: boolean;
 }) {
   const parts = partsOf(value);
-  const [open, setOpen] = useState(parts.length <= 60 && (depth === 0 || (!fold && depth < 6)));
+  const short = inline(value);
+  const [open, setOpen] = useState(
+    short === null && parts.length <= 60 && (depth === 0 || (!fold && depth < 6)),
+  );
   const [all, setAll] = useState(false);
   const [left, right] = brackets[value.kind] ?? ["", ""];
   if (parts.length === 0) return <span className="text-soft">{left + right}</span>;
@@ -78,10 +96,20 @@ function Branch({
         className="inline-flex items-center gap-0.5 rounded-md text-soft hover:text-ink"
       >
         <ChevronIcon className={`size-3 transition-transform ${open ? "rotate-90" : ""}`} />
-        {open ? left : `${left}…${right}`}
-        <span className="ml-1">
-          {open && value.kind !== "tuple" && value.kind !== "set" ? "" : `${value.kind}, ${sizeNote(value)}`}
-        </span>
+        {open ? (
+          left
+        ) : short !== null ? (
+          <span className="text-left">
+            {left}
+            <span className="text-ink">{short}</span>
+            {right}
+          </span>
+        ) : (
+          `${left}…${right}`
+        )}
+        {(!open && short === null) || value.kind === "tuple" || value.kind === "set" ? (
+          <span className="ml-1">{`${value.kind}, ${sizeNote(value)}`}</span>
+        ) : null}
       </button>
       {open && (
         <>
