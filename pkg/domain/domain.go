@@ -171,7 +171,9 @@ func StoredKind(name string) string {
 type RollupKind int64
 
 // Roll-up kinds. Success, failure and revoked count tasks by the minute of finished_at and follow the
-// task when it changes; received, started and retried count stored events by their own minute.
+// task when it changes; received, started and retried count stored events by their own minute. The durations
+// of success and failure are how long tasks ran and, in the second lane of the sketch, how long they took since they
+// were due; those of started are how long tasks waited, by the minute of started_at.
 const (
 	RollupSuccess RollupKind = iota + 1
 	RollupFailure

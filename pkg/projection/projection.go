@@ -215,3 +215,12 @@ func (t *Task) Runtime() (ms int64, ok bool) {
 	}
 	return 0, false
 }
+
+// Due is when the task was free to start: its latest reception, or the later time it was planned for. It is zero while
+// no reception is known.
+func (t *Task) Due() time.Time {
+	if !t.ReceivedAt.IsZero() && t.ETA != nil && t.ETA.After(t.ReceivedAt) {
+		return *t.ETA
+	}
+	return t.ReceivedAt
+}

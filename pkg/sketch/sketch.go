@@ -25,6 +25,21 @@ type Sketch struct {
 	bins map[int32]int64
 }
 
+// Lane is one of several independent sketches that share an encoding, so that a row that tells of two durations is
+// still read and written once.
+type Lane int32
+
+// Lanes. Add, Count and Quantile are about the first.
+const (
+	LaneFirst Lane = iota
+	LaneSecond
+	LaneThird
+	lanes
+)
+
+// laneWidth is the distance between the bins of two lanes, above the bin of the largest int64.
+const laneWidth = 4096
+
 // bin of a value: 0 holds everything below one millisecond, bin i the values in (gamma^(i-2), gamma^(i-1)].
 func bin(ms int64) int32 {
 	if ms <= 0 {
@@ -55,6 +70,22 @@ func (s *Sketch) addBin(b int32, n int64) {
 	}
 }
 
+// AddTo counts ms n times in a lane.
+func (s *Sketch) AddTo(l Lane, ms, n int64) {
+	s.addBin(int32(l)*laneWidth+bin(ms), n)
+}
+
+// Of returns what one lane holds, as a sketch whose first lane that is.
+func (s *Sketch) Of(l Lane) *Sketch {
+	out := &Sketch{}
+	for b, n := range s.bins {
+		if Lane(b/laneWidth) == l {
+			out.addBin(b%laneWidth, n)
+		}
+	}
+	return out
+}
+
 // Merge adds every count of o.
 func (s *Sketch) Merge(o *Sketch) {
 	for b, n := range o.bins {
@@ -68,8 +99,10 @@ func (s *Sketch) Empty() bool { return len(s.bins) == 0 }
 // Count is the number of values.
 func (s *Sketch) Count() int64 {
 	var n int64
-	for _, c := range s.bins {
-		n += c
+	for b, c := range s.bins {
+		if b < laneWidth {
+			n += c
+		}
 	}
 	return n
 }
@@ -82,7 +115,9 @@ func (s *Sketch) Quantile(q float64) (ms float64, ok bool) {
 	}
 	bins := make([]int32, 0, len(s.bins))
 	for b := range s.bins {
-		bins = append(bins, b)
+		if b < laneWidth {
+			bins = append(bins, b)
+		}
 	}
 	slices.Sort(bins)
 	rank := int64(math.Ceil(min(max(q, 0), 1)*float64(n))) - 1
@@ -113,12 +148,17 @@ func (s *Sketch) Append(dst []byte) []byte {
 
 var errCorrupt = errors.New("sketch: corrupt encoding")
 
-// maxBin is the bucket of the largest int64; anything above is garbage.
-const maxBin = 4000
+// maxBin is above every bucket; what lies beyond is garbage.
+const maxBin = int64(lanes)*laneWidth - 1
 
 // MergeEncoded adds an encoded sketch.
 func (s *Sketch) MergeEncoded(data []byte) error {
-	b := int64(0)
+	return decode(data, 0, func(b, n int64) { s.addBin(int32(b), n) }) //nolint:gosec // decode bounds it
+}
+
+// decode calls each for every bin of an encoded sketch, moved up by shift.
+func decode(data []byte, shift int64, each func(bin, n int64)) error {
+	b := shift
 	for len(data) > 0 {
 		d, k := binary.Varint(data)
 		if k <= 0 {
@@ -129,10 +169,10 @@ func (s *Sketch) MergeEncoded(data []byte) error {
 			return errCorrupt
 		}
 		data = data[k+j:]
-		if b += d; b < 0 || b > maxBin {
+		if b += d; b < shift || b > maxBin {
 			return errCorrupt
 		}
-		s.addBin(int32(b), n)
+		each(b, n)
 	}
 	return nil
 }

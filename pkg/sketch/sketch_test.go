@@ -51,6 +51,73 @@ func TestTakeOutAndEncode(t *testing.T) {
 	}
 }
 
+func TestLanesAreIndependent(t *testing.T) {
+	t.Parallel()
+	var s, first, second Sketch
+	for _, ms := range []int64{0, 1, 90, 1500, math.MaxInt64} {
+		s.Add(ms, 2)
+		first.Add(ms, 2)
+		s.AddTo(LaneSecond, ms/2+7, 1)
+		second.Add(ms/2+7, 1)
+	}
+	var back Sketch
+	if err := back.MergeEncoded(s.Append(nil)); err != nil || !back.Equal(&s) {
+		t.Fatalf("round trip: %v", err)
+	}
+	if back.Count() != 10 {
+		t.Errorf("the first lane counts %d, want 10", back.Count())
+	}
+	a, _ := back.Quantile(0.5)
+	if b, _ := first.Quantile(0.5); a != b {
+		t.Errorf("median %v beside another lane, %v alone", a, b)
+	}
+	if !back.Of(LaneFirst).Equal(&first) || !back.Of(LaneSecond).Equal(&second) {
+		t.Error("a lane changed beside another")
+	}
+}
+
+func TestDenseSaysTheSame(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a reproducible sample
+	var all Sketch
+	var d Dense
+	for range 50 {
+		var s Sketch
+		for range 40 {
+			s.Add(int64(math.Exp(r.Float64()*12)), 1)
+			s.AddTo(LaneSecond, int64(math.Exp(r.Float64()*16)), 1)
+		}
+		all.Merge(&s)
+		if err := d.MergeEncoded(LaneFirst, s.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(d.Append(nil), all.Append(nil)) {
+		t.Error("the encodings differ")
+	}
+	var waits Sketch
+	waits.Add(70, 3)
+	if err := d.MergeEncoded(LaneThird, waits.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	var sum Dense
+	sum.Merge(&d)
+	for l, want := range map[Lane]*Sketch{LaneFirst: all.Of(LaneFirst), LaneSecond: all.Of(LaneSecond), LaneThird: &waits} {
+		if sum.Count(l) != want.Count() {
+			t.Errorf("lane %d: %d values, want %d", l, sum.Count(l), want.Count())
+		}
+		for _, q := range []float64{0, 0.5, 0.95, 1} {
+			got, ok := sum.Quantile(l, q)
+			if w, _ := want.Quantile(q); !ok || got != w {
+				t.Errorf("lane %d, q%v: %v, want %v", l, q, got, w)
+			}
+		}
+	}
+	if err := d.MergeEncoded(LaneThird, all.Append(nil)); err == nil {
+		t.Error("merged beyond the last lane")
+	}
+}
+
 func FuzzMergeEncoded(f *testing.F) {
 	var s Sketch
 	s.Add(12, 3)

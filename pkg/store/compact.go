@@ -18,6 +18,12 @@ const (
 	RollupDay    int64 = 1440
 )
 
+// How long roll-ups are kept by the minute, and then by the hour, unless Options say otherwise.
+const (
+	MinuteKeep = 96 * time.Hour
+	HourKeep   = 30 * 24 * time.Hour
+)
+
 func rollupWidth(res int64) time.Duration { return time.Duration(res) * time.Minute }
 
 // rollupLock is the advisory lock under which roll-up rows are read, changed and written back: folding reads a
@@ -92,7 +98,8 @@ func (s *Store) compactBucket(ctx context.Context, project, res, into int64, old
 				return err
 			}
 		}
-		return tx.applyDeltas(ctx, d)
+		// Sums over wider buckets stay as they are: the rows only move.
+		return tx.applyRolls(ctx, d)
 	})
 	return n, err
 }

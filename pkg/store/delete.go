@@ -12,17 +12,17 @@ import (
 )
 
 const footprintColumns = `id, project_id, engine_id, task_id, name_id, queue_id, worker_id, state, retry_count, runtime_ms,
-	started_at, finished_at, last_failed_at, fingerprint`
+	eta, received_at, started_at, finished_at, last_failed_at, fingerprint`
 
 // scanFootprint reads the columns of footprintColumns.
 func scanFootprint(scan func(...any) error) (projection.Task, error) {
 	var t projection.Task
 	var queue, worker *int64
-	var started, finished, failed *time.Time
+	var received, started, finished, failed *time.Time
 	err := scan(&t.ID, &t.ProjectID, &t.EngineID, &t.TaskID, &t.NameID, &queue, &worker, (*int64)(&t.State), &t.RetryCount,
-		&t.RuntimeMS, &started, &finished, &failed, &t.Fingerprint)
+		&t.RuntimeMS, &t.ETA, &received, &started, &finished, &failed, &t.Fingerprint)
 	t.QueueID, t.WorkerID = value(queue), value(worker)
-	t.StartedAt, t.FinishedAt, t.LastFailedAt = value(started), value(finished), value(failed)
+	t.ReceivedAt, t.StartedAt, t.FinishedAt, t.LastFailedAt = value(received), value(started), value(finished), value(failed)
 	return t, err
 }
 
@@ -46,7 +46,10 @@ func (tx *Tx) deleteTasks(ctx context.Context, projectID int64, keys []int64, ex
 	if tx.s.eng.name() != "sqlite" {
 		lock = " FOR UPDATE"
 	}
-	d := newDeltas()
+	d, err := tx.newDeltas(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, id := range slices.Compact(keys) {
 		args := []any{id, projectID}
 		if expired != nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
@@ -26,6 +27,8 @@ type deltas struct {
 	rolls   map[rollKey]*rollVal
 	issues  map[issueKey]*issueVal
 	workers map[workerKey]*workerVal
+	// latency is since when waits and total times are counted: none that began or ended earlier.
+	latency time.Time
 }
 
 type countKey struct {
@@ -43,6 +46,11 @@ type rollKey struct {
 type rollVal struct {
 	N, RuntimeN, RuntimeMS int64
 	sketch                 sketch.Sketch
+}
+
+// nothing reports whether the change is none.
+func (v *rollVal) nothing() bool {
+	return v.N == 0 && v.RuntimeN == 0 && v.RuntimeMS == 0 && v.sketch.Empty()
 }
 
 type issueKey struct {
@@ -73,6 +81,40 @@ func newDeltas() *deltas {
 	}
 }
 
+// newDeltas returns the deltas of tasks that the transaction changes.
+func (tx *Tx) newDeltas(ctx context.Context) (*deltas, error) {
+	since, err := tx.s.latencySince(ctx, tx.db)
+	d := newDeltas()
+	d.latency = since
+	return d, err
+}
+
+const metaLatency = "latency_since"
+
+// latencySince is since when waits and total times are counted: the zero time, or when the database was first migrated
+// to a schema that counts them. What began or ended before is in no counter, so its later changes must not count either.
+func (s *Store) latencySince(ctx context.Context, h db.DBTX) (time.Time, error) {
+	s.latencyMu.Lock()
+	defer s.latencyMu.Unlock()
+	if s.latencyKnown {
+		return s.latency, nil
+	}
+	text, err := s.q.MetaValue(ctx, h, db.MetaValueParams{Key: metaLatency})
+	switch {
+	case s.isNotFound(err):
+	case err != nil:
+		return time.Time{}, fmt.Errorf("read since when waits are counted: %w", s.err(err))
+	default:
+		us, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("read since when waits are counted: %w", err)
+		}
+		s.latency = time.UnixMicro(us).UTC()
+	}
+	s.latencyKnown = true
+	return s.latency, nil
+}
+
 func (d *deltas) empty() bool {
 	return len(d.counts) == 0 && len(d.rolls) == 0 && len(d.issues) == 0 && len(d.workers) == 0
 }
@@ -82,6 +124,7 @@ type footprint struct {
 	project, engine     int64
 	name, queue, worker int64
 	state               domain.TaskState
+	due, started        time.Time
 	finished, failed    time.Time
 	runtime, retries    int64
 	hasRuntime          bool
@@ -91,8 +134,9 @@ type footprint struct {
 func footprintOf(t *projection.Task) footprint {
 	f := footprint{
 		project: t.ProjectID, engine: t.EngineID, name: t.NameID, queue: t.QueueID, worker: t.WorkerID,
-		state: t.State, finished: t.FinishedAt, failed: t.LastFailedAt, retries: t.RetryCount,
+		state: t.State, started: t.StartedAt, finished: t.FinishedAt, failed: t.LastFailedAt, retries: t.RetryCount,
 	}
+	f.due = t.Due()
 	f.runtime, f.hasRuntime = t.Runtime()
 	if t.Fingerprint != nil {
 		f.fingerprint = *t.Fingerprint
@@ -127,9 +171,10 @@ func (d *deltas) row(f *footprint, sign int64) {
 		v := d.roll(rollKey{f.project, 1, f.finished.Truncate(time.Minute).UnixMicro(), f.name, f.queue, k})
 		v.N += sign
 		if f.hasRuntime {
-			v.RuntimeN += sign
-			v.RuntimeMS += sign * f.runtime
-			v.sketch.Add(f.runtime, sign)
+			v.duration(f.runtime, sign)
+		}
+		if ms, ok := span(f.due, f.finished); ok && k != domain.RollupRevoked && !f.finished.Before(d.latency) {
+			v.sketch.AddTo(sketch.LaneSecond, ms, sign)
 		}
 		if f.worker != 0 {
 			w := d.worker(workerKey{f.project, f.engine, f.worker})
@@ -142,6 +187,9 @@ func (d *deltas) row(f *footprint, sign int64) {
 			default: // a worker's page tells of successes and failures only
 			}
 		}
+	}
+	if ms, ok := span(f.due, f.started); ok && !f.started.Before(d.latency) {
+		d.roll(rollKey{f.project, 1, f.started.Truncate(time.Minute).UnixMicro(), f.name, f.queue, domain.RollupStarted}).duration(ms, sign)
 	}
 	if f.fingerprint != "" {
 		v := d.issue(issueKey{f.project, f.fingerprint, f.engine})
@@ -158,6 +206,21 @@ func (d *deltas) row(f *footprint, sign int64) {
 			}
 		}
 	}
+}
+
+// span is the time from one moment to a later one; clocks of different hosts may put them the other way round, or one is not known.
+func span(from, to time.Time) (ms int64, ok bool) {
+	if from.IsZero() || to.IsZero() || to.Before(from) {
+		return 0, false
+	}
+	return to.Sub(from).Milliseconds(), true
+}
+
+// duration adds (sign 1) or takes out (sign -1) one measured time.
+func (v *rollVal) duration(ms, sign int64) {
+	v.RuntimeN += sign
+	v.RuntimeMS += sign * ms
+	v.sketch.Add(ms, sign)
 }
 
 // gone takes a task that outlived its retention out of what tells of tasks that are there. What it did stays counted.
@@ -236,10 +299,11 @@ func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
 			}
 		}
 	}
-	for _, k := range sortedKeys(d.rolls, compareRolls) {
-		if err := tx.applyRoll(ctx, k, d.rolls[k]); err != nil {
-			return fmt.Errorf("roll up: %w", err)
-		}
+	if err := tx.applyRolls(ctx, d); err != nil {
+		return err
+	}
+	if err := tx.markStale(ctx, d); err != nil {
+		return err
 	}
 	for _, k := range sortedKeys(d.issues, func(a, b issueKey) int {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Fingerprint, b.Fingerprint), cmp.Compare(a.Engine, b.Engine))
@@ -275,6 +339,15 @@ func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
 	return nil
 }
 
+func (tx *Tx) applyRolls(ctx context.Context, d *deltas) error {
+	for _, k := range sortedKeys(d.rolls, compareRolls) {
+		if err := tx.applyRoll(ctx, k, d.rolls[k]); err != nil {
+			return fmt.Errorf("roll up: %w", err)
+		}
+	}
+	return nil
+}
+
 // nameOf reads an interned string inside the transaction that may have added it.
 func (tx *Tx) nameOf(ctx context.Context, id int64) (string, error) {
 	if text, ok := tx.s.names.name(id); ok {
@@ -289,7 +362,7 @@ func (tx *Tx) nameOf(ctx context.Context, id int64) (string, error) {
 
 func (tx *Tx) applyRoll(ctx context.Context, k rollKey, v *rollVal) error {
 	q := tx.s.q
-	if v.N == 0 && v.RuntimeN == 0 && v.RuntimeMS == 0 && v.sketch.Empty() {
+	if v.nothing() {
 		return nil
 	}
 	at := time.UnixMicro(k.At).UTC()

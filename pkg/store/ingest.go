@@ -131,7 +131,11 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 	}
 	err := s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
 		b.tx, b.ops = tx, s.eng.ingest(tx.db)
-		b.fresh, b.d = make(map[string]int64), newDeltas()
+		d, err := tx.newDeltas(ctx)
+		if err != nil {
+			return err
+		}
+		b.fresh, b.d = make(map[string]int64), d
 		b.groups, b.loose, b.looseOf, b.looseIn = nil, nil, nil, nil
 		for _, it := range items {
 			it.Accepted, it.Changed = 0, false

@@ -148,7 +148,10 @@ func (tx *Tx) ReconcileTask(ctx context.Context, r Reconciliation) (changed bool
 	if err != nil {
 		return false, fmt.Errorf("reconcile task: %w", tx.s.err(err))
 	}
-	d := newDeltas()
+	d, err := tx.newDeltas(ctx)
+	if err != nil {
+		return false, err
+	}
 	d.row(&before, -1)
 	d.row(&after, 1)
 	return true, tx.s.err(tx.commitDeltas(ctx, d))

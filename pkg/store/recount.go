@@ -64,8 +64,12 @@ func (w CountWindow) since(k domain.RollupKind) time.Time {
 // reads everything, so it is for tests and `z4j doctor --counters`, with nobody writing.
 func (s *Store) CheckCounters(ctx context.Context, w CountWindow) ([]string, error) {
 	want := newDeltas()
+	var err error
+	if want.latency, err = s.latencySince(ctx, s.eng.read()); err != nil {
+		return nil, err
+	}
 	places := make(map[int64]countPlace)
-	err := s.Read(ctx, "SELECT "+footprintColumns+" FROM tasks", nil, func(scan func(...any) error) error {
+	err = s.Read(ctx, "SELECT "+footprintColumns+" FROM tasks", nil, func(scan func(...any) error) error {
 		t, err := scanFootprint(scan)
 		if err != nil {
 			return err
@@ -101,7 +105,66 @@ func (s *Store) CheckCounters(ctx context.Context, w CountWindow) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	return want.compare(have, w), nil
+	faults := want.compare(have, w)
+	spans, err := s.checkSpans(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return append(faults, spans...), nil
+}
+
+// checkSpans compares the sums over wider buckets with the roll-ups they are made of.
+func (s *Store) checkSpans(ctx context.Context, w CountWindow) ([]string, error) {
+	now := s.Now()
+	type bucket struct{ project, res, at int64 }
+	buckets, stale := map[bucket]bool{}, map[bucket]bool{}
+	note := func(into map[bucket]bool, project, from int64, at time.Time) {
+		for _, res := range spanWidths {
+			if res >= from {
+				into[bucket{project, res, bucketOf(at, res).UnixMicro()}] = true
+			}
+		}
+	}
+	for query, into := range map[string]map[bucket]bool{
+		"SELECT DISTINCT project_id, res, at FROM rollups":      buckets,
+		"SELECT DISTINCT project_id, res, at FROM rollup_spans": buckets,
+		"SELECT project_id, res, at FROM rollup_stale":          stale,
+	} {
+		err := s.Read(ctx, query, nil, func(scan func(...any) error) error {
+			var project, res int64
+			var at time.Time
+			if err := scan(&project, &res, &at); err != nil {
+				return err
+			}
+			note(into, project, res, at)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var out []string
+	for b := range buckets {
+		at := time.UnixMicro(b.at).UTC()
+		if stale[b] || at.Before(s.spansFrom(b.res, now)) || at.Before(w.Rollups) || len(out) >= maxDifferences {
+			continue
+		}
+		want, have := make(map[spanKey]*Sum), make(map[spanKey]*Sum)
+		end := at.Add(rollupWidth(b.res))
+		if err := s.sumBase(ctx, b.project, at, end, want); err != nil {
+			return nil, err
+		}
+		if err := s.sumSpans(ctx, b.project, b.res, at, end, have); err != nil {
+			return nil, err
+		}
+		var none Sum
+		for k := range merged(want, have) {
+			if w, h := orZero(want[k], &none), orZero(have[k], &none); !w.equal(h) {
+				out = append(out, fmt.Sprintf("sums of %d minutes of project %d at %s, %+v: %s; of roll-ups %s", b.res, b.project, at, k, h, w))
+			}
+		}
+	}
+	return out, nil
 }
 
 type countPlace struct{ project, name, queue int64 }

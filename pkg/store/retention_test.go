@@ -45,13 +45,13 @@ func (c *movedClock) add(d time.Duration) {
 }
 
 // eachClocked runs fn on both engines with a clock of its own.
-func eachClocked(t *testing.T, events time.Duration, fn func(t *testing.T, s *store.Store, c *movedClock)) {
+func eachClocked(t *testing.T, events time.Duration, fn func(t *testing.T, s *store.Store, c *movedClock), opts ...func(*store.Options)) {
 	t.Helper()
 	for name, open := range map[string]func(testing.TB, ...func(*store.Options)) *store.Store{"sqlite": storetest.SQLite, "postgresql": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newMovedClock()
-			fn(t, open(t, func(o *store.Options) { o.Now, o.EventRetention = c.Now, events }), c)
+			fn(t, open(t, append(slices.Clone(opts), func(o *store.Options) { o.Now, o.EventRetention = c.Now, events })...), c)
 		})
 	}
 }
@@ -98,7 +98,11 @@ func (x expiry) run(t *testing.T, s *store.Store) {
 		return s.CompactRollups(ctx, store.RollupHour, store.RollupDay, now.Add(-x.hours), 5)
 	})
 	repeat(func() (int64, error) { return s.ExpireRollups(ctx, now.Add(-x.rollups)) })
+	repeat(func() (int64, error) { return s.SumRollups(ctx) })
+	repeat(func() (int64, error) { return s.ExpireSpans(ctx, now.Add(-x.rollups)) })
 }
+
+func (x expiry) keeps(o *store.Options) { o.MinuteKeep, o.HourKeep = x.minutes, x.hours }
 
 func (x expiry) window(now time.Time) store.CountWindow {
 	return store.CountWindow{Events: now.Add(-x.events), Tasks: now.Add(-x.tasks), Rollups: now.Add(-x.rollups)}
@@ -205,6 +209,8 @@ func TestCountersSurviveRetention(t *testing.T) {
 			"events":       {"SELECT count(*) FROM events WHERE at < $1", oldest},
 			"minutes":      {"SELECT count(*) FROM rollups WHERE res = 1 AND at < $1", now.Add(-x.minutes).Truncate(time.Hour)},
 			"hours":        {"SELECT count(*) FROM rollups WHERE res = 60 AND at < $1", now.Add(-x.hours).Truncate(aDay)},
+			"sums of ten":  {"SELECT count(*) FROM rollup_spans WHERE res = 10 AND at < $1", now.Add(-x.minutes - 2*time.Hour)},
+			"old sums":     {"SELECT count(*) FROM rollup_spans WHERE at <= $1", now.Add(-x.rollups - aDay)},
 			"old roll-ups": {"SELECT count(*) FROM rollups WHERE at <= $1", now.Add(-x.rollups - aDay)},
 		} {
 			if n := number(t, s, q.query, q.than); n != 0 {
@@ -218,7 +224,12 @@ func TestCountersSurviveRetention(t *testing.T) {
 		if number(t, s, "SELECT count(*) FROM rollups WHERE res = 1440") == 0 || number(t, s, "SELECT count(*) FROM tasks") == 0 {
 			t.Error("the history was too short to say anything")
 		}
-	})
+		for _, res := range []int64{10, 60, 1440} {
+			if number(t, s, "SELECT count(*) FROM rollup_spans WHERE res = $1", res) == 0 {
+				t.Errorf("no sums of %d minutes", res)
+			}
+		}
+	}, x.keeps)
 }
 
 // What readers see does not change by compaction, whichever part of the range is compacted.

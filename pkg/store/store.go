@@ -57,6 +57,9 @@ type Options struct {
 	AuditKey []byte
 	// EventRetention is how old an event may be and still be stored; older ones only update their task. 0 keeps all.
 	EventRetention time.Duration
+	// MinuteKeep and HourKeep are how long roll-ups are kept by the minute and by the hour; 0 means the constants of
+	// these names.
+	MinuteKeep, HourKeep time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -73,8 +76,14 @@ type Store struct {
 
 	eventRetention time.Duration
 
+	minuteKeep, hourKeep time.Duration
+
 	instMu sync.Mutex
 	inst   uuid.UUID
+
+	latencyMu    sync.Mutex
+	latencyKnown bool
+	latency      time.Time
 }
 
 // engine is what differs between SQLite and PostgreSQL below the generated queries.
@@ -117,7 +126,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey,
-		seen: newSeenCache(), eventRetention: o.EventRetention,
+		seen: newSeenCache(), eventRetention: o.EventRetention, minuteKeep: o.MinuteKeep, hourKeep: o.HourKeep,
+	}
+	if s.minuteKeep <= 0 {
+		s.minuteKeep = MinuteKeep
+	}
+	if s.hourKeep <= 0 {
+		s.hourKeep = HourKeep
 	}
 	var err error
 	switch {

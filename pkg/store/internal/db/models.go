@@ -305,11 +305,14 @@ type RollupSpan struct {
 	Dim       int64
 	At        time.Time
 	KeyID     int64
-	Kind      int64
-	N         int64
-	RuntimeN  int64
-	RuntimeMS int64
-	Sketch    []byte
+	SubID     int64
+	Received  int64
+	Started   int64
+	Succeeded int64
+	Failed    int64
+	Retried   int64
+	Revoked   int64
+	Durations []byte
 }
 
 type RollupStale struct {

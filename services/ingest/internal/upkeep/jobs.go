@@ -19,6 +19,7 @@ const (
 	workersEvery  = 15 * time.Second
 	longPollEvery = time.Minute
 	compactEvery  = 10 * time.Minute
+	sumEvery      = 5 * time.Second
 	expireEvery   = time.Hour
 	// sweepEvery is the time between two walks through the events of SQLite: what PostgreSQL does by the day too.
 	sweepEvery = 24 * time.Hour
@@ -57,6 +58,7 @@ func (u *Upkeep) plan() []job {
 			return s.ExpireSetupToken(ctx, before)
 		})},
 		{"compact", compactEvery, u.compact},
+		{"sum", sumEvery, u.sum},
 	}
 	if s.Engine() != "sqlite" {
 		jobs = append(jobs, job{"fold", foldEvery, u.fold})
@@ -76,6 +78,9 @@ func (u *Upkeep) plan() []job {
 	add(r.Workers(), job{"queues", expireEvery, u.expire("queues", r.Workers(), s.ExpireQueues)})
 	add(r.Rollups(), job{"rollups", expireEvery, u.expire("rollups", r.Rollups(), func(ctx context.Context, before time.Time, _ int64) (int64, error) {
 		return s.ExpireRollups(ctx, before)
+	})})
+	add(r.Rollups(), job{"rollup_spans", expireEvery, u.expire("rollup_spans", r.Rollups(), func(ctx context.Context, before time.Time, _ int64) (int64, error) {
+		return s.ExpireSpans(ctx, before)
 	})})
 	// Depths of queues are kept by the minute and by the hour, as long as roll-ups of that width at the least.
 	depths := func(res int64) func(context.Context, time.Time, int64) (int64, error) {
@@ -230,6 +235,14 @@ func (u *Upkeep) tasks(ctx context.Context) error {
 	})
 	u.told("tasks", total, before)
 	return err
+}
+
+// sum makes the sums of roll-ups that changed.
+func (u *Upkeep) sum(ctx context.Context) error {
+	return u.repeat(ctx, func(ctx context.Context) (bool, error) {
+		n, err := u.deps.Store.SumRollups(ctx)
+		return n == 0, err
+	})
 }
 
 // compact merges old roll-ups into wider buckets. Late changes to a time that is already merged come as rows of their

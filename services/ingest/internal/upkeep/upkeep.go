@@ -61,6 +61,8 @@ type Store interface {
 	ExpireQueueDepths(ctx context.Context, res int64, before time.Time, limit int64) (int64, error)
 	CompactRollups(ctx context.Context, res, into int64, before time.Time, limit int64) (int64, error)
 	ExpireRollups(ctx context.Context, before time.Time) (int64, error)
+	SumRollups(ctx context.Context) (int64, error)
+	ExpireSpans(ctx context.Context, before time.Time) (int64, error)
 
 	MarkStaleWorkers(ctx context.Context, silentSince, doubtSince time.Time) (int64, error)
 }
@@ -104,8 +106,8 @@ func New(cfg Config, d Deps) *Upkeep {
 	fill(&cfg.Lease, 30*time.Second)
 	fill(&cfg.Tick, time.Second)
 	fill(&cfg.Retry, 30*time.Second)
-	fill(&cfg.MinuteKeep, 96*time.Hour)
-	fill(&cfg.HourKeep, 30*24*time.Hour)
+	fill(&cfg.MinuteKeep, store.MinuteKeep)
+	fill(&cfg.HourKeep, store.HourKeep)
 	if d.Now == nil {
 		d.Now = d.Store.Now
 	}
