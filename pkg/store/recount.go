@@ -150,17 +150,25 @@ func (s *Store) checkSpans(ctx context.Context, w CountWindow) ([]string, error)
 			continue
 		}
 		want, have := make(map[spanKey]*Sum), make(map[spanKey]*Sum)
-		end := at.Add(rollupWidth(b.res))
-		if err := s.sumBase(ctx, b.project, at, end, want); err != nil {
+		bucket := spanBucket{b.project, b.res, at, 0}
+		if err := s.sumBase(ctx, bucket, want); err != nil {
 			return nil, err
 		}
-		if err := s.sumSpans(ctx, b.project, b.res, at, end, have); err != nil {
+		if err := s.sumSpans(ctx, bucket, b.res, have); err != nil {
 			return nil, err
+		}
+		for k := range want {
+			if k.res == RollupMinute {
+				minute := spanBucket{b.project, RollupMinute, time.UnixMicro(k.at).UTC(), 0}
+				if err := s.sumSpans(ctx, minute, RollupMinute, have); err != nil {
+					return nil, err
+				}
+			}
 		}
 		var none Sum
 		for k := range merged(want, have) {
 			if w, h := orZero(want[k], &none), orZero(have[k], &none); !w.equal(h) {
-				out = append(out, fmt.Sprintf("sums of %d minutes of project %d at %s, %+v: %s; of roll-ups %s", b.res, b.project, at, k, h, w))
+				out = append(out, fmt.Sprintf("sums of %d minutes of project %d at %s, %+v: %s; of roll-ups %s", k.res, b.project, at, k, h, w))
 			}
 		}
 	}

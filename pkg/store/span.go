@@ -97,8 +97,14 @@ func around(res int64) int64 {
 }
 
 type spanKey struct {
+	res      int64
 	dim      Dim
+	at       int64 // microseconds
 	key, sub int64
+}
+
+func compareSpans(a, b spanKey) int {
+	return cmp.Or(cmp.Compare(a.res, b.res), cmp.Compare(a.dim, b.dim), cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key), cmp.Compare(a.sub, b.sub))
 }
 
 // sumBucket makes the sums of one bucket. done is false when it must wait for a narrower one, or changed meanwhile.
@@ -112,14 +118,19 @@ func (s *Store) sumBucket(ctx context.Context, b spanBucket, now time.Time) (don
 		}
 	}
 	sums := make(map[spanKey]*Sum)
+	made := []int64{b.res}
+	if b.res == rollupTen {
+		// The whole project also by the minute: a chart of an hour has no use for less.
+		made = append(made, RollupMinute)
+	}
 	kept := !b.at.Before(s.spansFrom(b.res, now))
 	switch {
 	case !kept:
 		// Roll-ups of that time are kept in wider buckets only, and so are their sums.
 	case narrow != 0 && !b.at.Before(s.spansFrom(narrow, now)):
-		err = s.sumSpans(ctx, b.project, narrow, b.at, end, sums)
+		err = s.sumSpans(ctx, b, narrow, sums)
 	default:
-		err = s.sumBase(ctx, b.project, b.at, end, sums)
+		err = s.sumBase(ctx, b, sums)
 	}
 	if err != nil {
 		return false, s.err(err)
@@ -132,10 +143,12 @@ func (s *Store) sumBucket(ctx context.Context, b spanBucket, now time.Time) (don
 		if done = rows > 0; !done {
 			return nil
 		}
-		if err := s.q.DropSpans(ctx, tx.db, db.DropSpansParams{ProjectID: b.project, Res: b.res, At: b.at}); err != nil {
-			return err
+		for _, res := range made {
+			if err := s.q.DropSpans(ctx, tx.db, db.DropSpansParams{ProjectID: b.project, Res: res, FromAt: b.at, UntilAt: end}); err != nil {
+				return err
+			}
 		}
-		if err := tx.insertSpans(ctx, b, sums); err != nil {
+		if err := tx.insertSpans(ctx, b.project, sums); err != nil {
 			return err
 		}
 		if wide := around(b.res); wide != 0 {
@@ -146,12 +159,13 @@ func (s *Store) sumBucket(ctx context.Context, b spanBucket, now time.Time) (don
 	return done, err
 }
 
-// sumSpans sums sums of width res.
-func (s *Store) sumSpans(ctx context.Context, project, res int64, from, to time.Time, sums map[spanKey]*Sum) error {
+// sumSpans makes the sums of a bucket from those of width res.
+func (s *Store) sumSpans(ctx context.Context, b spanBucket, res int64, sums map[spanKey]*Sum) error {
 	return s.Read(ctx, `SELECT dim, key_id, sub_id, received, started, succeeded, failed, retried, revoked, durations FROM rollup_spans
-		WHERE project_id = $1 AND res = $2 AND dim IN (0, 1, 2, 3) AND at >= $3 AND at < $4`, []any{project, res, from, to},
+		WHERE project_id = $1 AND res = $2 AND dim IN (0, 1, 2, 3) AND at >= $3 AND at < $4`,
+		[]any{b.project, res, b.at, b.at.Add(rollupWidth(b.res))},
 		func(scan func(...any) error) error {
-			var k spanKey
+			k := spanKey{res: b.res, at: b.at.UnixMicro()}
 			var v Sum
 			var blob []byte
 			if err := scan((*int64)(&k.dim), &k.key, &k.sub, &v.Received, &v.Started, &v.Succeeded, &v.Failed, &v.Retried, &v.Revoked, &blob); err != nil {
@@ -165,21 +179,29 @@ func (s *Store) sumSpans(ctx context.Context, project, res int64, from, to time.
 		})
 }
 
-// sumBase sums roll-ups that begin in a stretch of time, in one statement: rows that are being merged into wider buckets
-// are seen on one side of that or the other.
-func (s *Store) sumBase(ctx context.Context, project int64, from, to time.Time, sums map[spanKey]*Sum) error {
+// sumBase makes the sums of a bucket from the roll-ups that begin in it, in one statement: rows that are being merged into
+// wider buckets are seen on one side of that or the other.
+func (s *Store) sumBase(ctx context.Context, b spanBucket, sums map[spanKey]*Sum) error {
 	part := func(res int64) string {
-		return "SELECT name_id, queue_id, kind, n, sketch FROM rollups WHERE project_id = $1 AND res = " + strconv.FormatInt(res, 10) + " AND at >= $2 AND at < $3"
+		return "SELECT at, name_id, queue_id, kind, n, sketch FROM rollups WHERE project_id = $1 AND res = " + strconv.FormatInt(res, 10) + " AND at >= $2 AND at < $3"
 	}
-	err := s.Read(ctx, part(RollupMinute)+" UNION ALL "+part(RollupHour)+" UNION ALL "+part(RollupDay), []any{project, from, to},
+	start := b.at.UnixMicro()
+	err := s.Read(ctx, part(RollupMinute)+" UNION ALL "+part(RollupHour)+" UNION ALL "+part(RollupDay),
+		[]any{b.project, b.at, b.at.Add(rollupWidth(b.res))},
 		func(scan func(...any) error) error {
+			var at time.Time
 			var name, queue, n int64
 			var kind domain.RollupKind
 			var blob []byte
-			if err := scan(&name, &queue, (*int64)(&kind), &n, &blob); err != nil {
+			if err := scan(&at, &name, &queue, (*int64)(&kind), &n, &blob); err != nil {
 				return err
 			}
-			return entry(sums, spanKey{byQueueAndName, queue, name}).count(kind, n, blob)
+			if b.res == rollupTen {
+				if err := entry(sums, spanKey{RollupMinute, ByNothing, at.UnixMicro(), 0, 0}).count(kind, n, blob); err != nil {
+					return err
+				}
+			}
+			return entry(sums, spanKey{b.res, byQueueAndName, start, queue, name}).count(kind, n, blob)
 		})
 	if err != nil {
 		return err
@@ -188,7 +210,7 @@ func (s *Store) sumBase(ctx context.Context, project int64, from, to time.Time, 
 		if k.dim != byQueueAndName {
 			continue
 		}
-		for _, wide := range []spanKey{{ByNothing, 0, 0}, {ByName, k.sub, 0}, {ByQueue, k.key, 0}} {
+		for _, wide := range []spanKey{{b.res, ByNothing, start, 0, 0}, {b.res, ByName, start, k.sub, 0}, {b.res, ByQueue, start, k.key, 0}} {
 			entry(sums, wide).merge(v)
 		}
 	}
@@ -198,17 +220,15 @@ func (s *Store) sumBase(ctx context.Context, project int64, from, to time.Time, 
 // spanRows is how many sums one statement writes.
 const spanRows = 50
 
-func (tx *Tx) insertSpans(ctx context.Context, b spanBucket, sums map[spanKey]*Sum) error {
-	keys := sortedKeys(sums, func(a, b spanKey) int {
-		return cmp.Or(cmp.Compare(a.dim, b.dim), cmp.Compare(a.key, b.key), cmp.Compare(a.sub, b.sub))
-	})
+func (tx *Tx) insertSpans(ctx context.Context, project int64, sums map[spanKey]*Sum) error {
+	keys := sortedKeys(sums, compareSpans)
 	for chunk := range slices.Chunk(keys, spanRows) {
 		q := &builder{}
 		rows := make([]string, len(chunk))
 		for i, k := range chunk {
 			v := sums[k]
 			cols := []any{
-				b.project, b.res, int64(k.dim), b.at, k.key, k.sub,
+				project, k.res, int64(k.dim), time.UnixMicro(k.at).UTC(), k.key, k.sub,
 				v.Received, v.Started, v.Succeeded, v.Failed, v.Retried, v.Revoked, v.durations.Append([]byte{}),
 			}
 			marks := make([]string, len(cols))
@@ -236,13 +256,12 @@ func (s *Store) ExpireSpans(ctx context.Context, before time.Time) (int64, error
 	}
 	now := s.Now()
 	for _, project := range projects {
-		for _, res := range spanWidths {
-			limit := s.spansFrom(res, now)
-			if res == RollupDay {
-				limit = domain.Micros(before).Add(-rollupWidth(res)).Add(time.Microsecond)
-			} else {
+		for _, res := range [...]int64{RollupMinute, rollupTen, RollupHour, RollupDay} {
+			limit := domain.Micros(before).Add(-rollupWidth(res)).Add(time.Microsecond)
+			if res != RollupDay {
 				// A reader may have planned with an earlier clock.
-				limit = limit.Add(-rollupWidth(around(res)))
+				res := max(res, rollupTen)
+				limit = s.spansFrom(res, now).Add(-rollupWidth(around(res)))
 			}
 			for _, dim := range [...]Dim{ByNothing, ByName, ByQueue, byQueueAndName} {
 				oldest, err := s.q.OldestSpan(ctx, s.eng.read(), db.OldestSpanParams{ProjectID: project, Res: res, Dim: int64(dim), Before: limit})

@@ -216,11 +216,15 @@ func (s *Store) planSums(ctx context.Context, q SumQuery) ([]piece, error) {
 	}
 	var widths []int64
 	now := s.Now()
+	p.from[RollupMinute] = s.spansFrom(rollupTen, now)
 	for _, res := range spanWidths {
 		p.from[res] = s.spansFrom(res, now)
 		if q.Bucket == 0 || q.Bucket%rollupWidth(res) == 0 {
 			widths = append(widths, res)
 		}
+	}
+	if q.By == ByNothing && q.Name == nil && q.Queue == nil {
+		widths = append(widths, RollupMinute)
 	}
 	p.cover(from, to, widths)
 	return p.pieces, nil
@@ -244,13 +248,18 @@ func (p *planner) cover(from, to time.Time, widths []int64) {
 	}
 	p.cover(from, first, rest)
 	for at := first; at.Before(last); at = at.Add(width) {
-		if p.stale[[2]int64{res, at.UnixMicro()}] || at.Before(p.from[res]) {
+		if !p.holds(res, at) {
 			p.cover(at, at.Add(width), rest)
 		} else {
 			p.add(piece{res, at, at.Add(width)})
 		}
 	}
 	p.cover(last, to, rest)
+}
+
+// holds reports whether the sums of a bucket are there. Those of minutes come with the ten minutes they are in.
+func (p *planner) holds(res int64, at time.Time) bool {
+	return !p.stale[[2]int64{max(res, rollupTen), bucketOf(at, max(res, rollupTen)).UnixMicro()}] && !at.Before(p.from[res])
 }
 
 // add appends a piece, or makes the last one longer.

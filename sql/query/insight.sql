@@ -20,7 +20,7 @@ SELECT res, at FROM rollup_stale WHERE project_id = @project_id AND at >= @from_
 DELETE FROM rollup_stale WHERE project_id = @project_id AND res = @res AND at = @at AND changes = @changes;
 
 -- name: DropSpans :exec
-DELETE FROM rollup_spans WHERE project_id = @project_id AND res = @res AND dim IN (0, 1, 2, 3) AND at = @at;
+DELETE FROM rollup_spans WHERE project_id = @project_id AND res = @res AND dim IN (0, 1, 2, 3) AND at >= @from_at AND at < @until_at;
 
 -- name: OldestSpan :one
 SELECT at FROM rollup_spans WHERE project_id = @project_id AND res = @res AND dim = @dim AND at < @before ORDER BY at LIMIT 1;

@@ -5,7 +5,7 @@
 CREATE INDEX tasks_waiting ON tasks (project_id, queue_id, received_at) WHERE state IN (1, 2);
 
 -- Sums of rollups over wider buckets, so that a window of days reads few rows. They repeat what rollups say and are made
--- anew from there. res is the width in minutes (10, 60, 1440), dim what key_id names: 0 nothing (the whole project),
+-- anew from there. res is the width in minutes (10, 60, 1440; 1 for dim 0), dim what key_id names: 0 nothing (the whole project),
 -- 1 a task name, 2 a queue, 3 a queue with the task name in sub_id. durations holds three lanes: how long tasks ran, how long they took since they were due, and
 -- how long they waited.
 CREATE TABLE rollup_spans (

@@ -11,17 +11,23 @@ import (
 )
 
 const dropSpans = `-- name: DropSpans :exec
-DELETE FROM rollup_spans WHERE project_id = $1 AND res = $2 AND dim IN (0, 1, 2, 3) AND at = $3
+DELETE FROM rollup_spans WHERE project_id = $1 AND res = $2 AND dim IN (0, 1, 2, 3) AND at >= $3 AND at < $4
 `
 
 type DropSpansParams struct {
 	ProjectID int64
 	Res       int64
-	At        time.Time
+	FromAt    time.Time
+	UntilAt   time.Time
 }
 
 func (q *Queries) DropSpans(ctx context.Context, db DBTX, arg DropSpansParams) error {
-	_, err := db.Exec(ctx, dropSpans, arg.ProjectID, arg.Res, arg.At)
+	_, err := db.Exec(ctx, dropSpans,
+		arg.ProjectID,
+		arg.Res,
+		arg.FromAt,
+		arg.UntilAt,
+	)
 	return err
 }
 
