@@ -30,5 +30,7 @@ func (s *Service) wireTasks(rt *rest.Router, hints *hint.Hints) {
 		AnswerWait: s.cfg.AnswerWait, PageSize: s.cfg.PageSize, MaxPageSize: s.cfg.MaxPageSize,
 	})...)
 	rt.Add(fleet.Ops(fleet.Config{Store: st, ReadLimit: readLimit})...)
-	rt.Add(insight.Ops(insight.Config{Store: st, ReadLimit: readLimit})...)
+	rt.Add(insight.Ops(insight.Config{
+		Store: st, ReadLimit: readLimit, IdleWorkers: fleet.IdleWorkers(fleet.Config{Store: st, ReadLimit: readLimit}),
+	})...)
 }

@@ -27,3 +27,19 @@ SELECT at FROM rollup_spans WHERE project_id = @project_id AND res = @res AND di
 
 -- name: ExpireSpans :execrows
 DELETE FROM rollup_spans WHERE project_id = @project_id AND res = @res AND dim = @dim AND at >= @from_at AND at < @until_at;
+
+-- name: AgentStarts :many
+SELECT w.started_at, a.name FROM agent_workers w JOIN agents a ON a.id = w.agent_id
+WHERE w.project_id = @project_id AND w.started_at >= @from_at AND w.started_at < @until_at
+ORDER BY w.started_at DESC LIMIT CAST(@max_rows AS bigint);
+
+-- name: WorkerFirsts :many
+SELECT created_at, name FROM workers
+WHERE project_id = @project_id AND created_at >= @from_at AND created_at < @until_at
+ORDER BY created_at DESC LIMIT CAST(@max_rows AS bigint);
+
+-- name: CountOpenIssues :one
+SELECT count(*) FROM (
+    SELECT fingerprint FROM issues i WHERE i.project_id = @project_id GROUP BY fingerprint HAVING sum(open_count) > 0
+    LIMIT CAST(@max_rows AS bigint)
+) AS open;

@@ -10,6 +10,68 @@ import (
 	"time"
 )
 
+const agentStarts = `-- name: AgentStarts :many
+SELECT w.started_at, a.name FROM agent_workers w JOIN agents a ON a.id = w.agent_id
+WHERE w.project_id = $1 AND w.started_at >= $2 AND w.started_at < $3
+ORDER BY w.started_at DESC LIMIT CAST($4 AS bigint)
+`
+
+type AgentStartsParams struct {
+	ProjectID int64
+	FromAt    *time.Time
+	UntilAt   *time.Time
+	MaxRows   int64
+}
+
+type AgentStartsRow struct {
+	StartedAt *time.Time
+	Name      string
+}
+
+func (q *Queries) AgentStarts(ctx context.Context, db DBTX, arg AgentStartsParams) ([]AgentStartsRow, error) {
+	rows, err := db.Query(ctx, agentStarts,
+		arg.ProjectID,
+		arg.FromAt,
+		arg.UntilAt,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AgentStartsRow{}
+	for rows.Next() {
+		var i AgentStartsRow
+		if err := rows.Scan(&i.StartedAt, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countOpenIssues = `-- name: CountOpenIssues :one
+SELECT count(*) FROM (
+    SELECT fingerprint FROM issues i WHERE i.project_id = $1 GROUP BY fingerprint HAVING sum(open_count) > 0
+    LIMIT CAST($2 AS bigint)
+) AS open
+`
+
+type CountOpenIssuesParams struct {
+	ProjectID int64
+	MaxRows   int64
+}
+
+func (q *Queries) CountOpenIssues(ctx context.Context, db DBTX, arg CountOpenIssuesParams) (int64, error) {
+	row := db.QueryRow(ctx, countOpenIssues, arg.ProjectID, arg.MaxRows)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const dropSpans = `-- name: DropSpans :exec
 DELETE FROM rollup_spans WHERE project_id = $1 AND res = $2 AND dim IN (0, 1, 2, 3) AND at >= $3 AND at < $4
 `
@@ -217,4 +279,47 @@ func (q *Queries) UnmarkStale(ctx context.Context, db DBTX, arg UnmarkStaleParam
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const workerFirsts = `-- name: WorkerFirsts :many
+SELECT created_at, name FROM workers
+WHERE project_id = $1 AND created_at >= $2 AND created_at < $3
+ORDER BY created_at DESC LIMIT CAST($4 AS bigint)
+`
+
+type WorkerFirstsParams struct {
+	ProjectID int64
+	FromAt    time.Time
+	UntilAt   time.Time
+	MaxRows   int64
+}
+
+type WorkerFirstsRow struct {
+	CreatedAt time.Time
+	Name      string
+}
+
+func (q *Queries) WorkerFirsts(ctx context.Context, db DBTX, arg WorkerFirstsParams) ([]WorkerFirstsRow, error) {
+	rows, err := db.Query(ctx, workerFirsts,
+		arg.ProjectID,
+		arg.FromAt,
+		arg.UntilAt,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []WorkerFirstsRow{}
+	for rows.Next() {
+		var i WorkerFirstsRow
+		if err := rows.Scan(&i.CreatedAt, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -6,6 +6,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -80,4 +81,27 @@ func Ops(cfg Config) []rest.Op {
 // bounded is the request's context with the time limit of reads.
 func (g *group) bounded(r *rest.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), g.limit)
+}
+
+// IdleWorkers returns a function that counts a project's workers that are alive and seem not to consume although there is
+// work for them.
+func IdleWorkers(cfg Config) func(ctx context.Context, projectID int64) (int64, error) {
+	g := &group{store: cfg.Store, limit: cfg.ReadLimit}
+	return func(ctx context.Context, projectID int64) (int64, error) {
+		workers, err := g.store.Workers(ctx, projectID, maxRows)
+		if err != nil {
+			return 0, fmt.Errorf("list workers: %w", err)
+		}
+		work, err := g.backlogs(ctx, projectID, workers)
+		if err != nil {
+			return 0, err
+		}
+		idle := int64(0)
+		for i := range workers {
+			if is, _ := suspect(&workers[i], work, g.store.Now()); is {
+				idle++
+			}
+		}
+		return idle, nil
+	}
 }

@@ -35,11 +35,19 @@ type Store interface {
 	UserMemberships(ctx context.Context, userID uuid.UUID, limit int64) ([]store.UserMembership, error)
 	UserProjects(ctx context.Context, userID uuid.UUID, limit int64) ([]store.Project, error)
 	InstallationID(ctx context.Context) (uuid.UUID, error)
+	Sums(ctx context.Context, q store.SumQuery) (map[store.SumKey]*store.Sum, error)
+	WaitingTasks(ctx context.Context, projectID int64, queueID *int64, limit int64) (store.Waiting, error)
+	Starts(ctx context.Context, projectID int64, from, to time.Time, limit int) ([]store.Start, error)
+	CountOpenIssues(ctx context.Context, projectID, limit int64) (int64, error)
+	Name(ctx context.Context, id int64) (string, error)
+	NameID(ctx context.Context, text string) (int64, bool, error)
 }
 
 // Config is what the operations work with.
 type Config struct {
 	Store Store
+	// IdleWorkers counts a project's workers that seem not to consume.
+	IdleWorkers func(ctx context.Context, projectID int64) (int64, error)
 	// ReadLimit bounds one call.
 	ReadLimit time.Duration
 }
@@ -60,6 +68,14 @@ func Ops(cfg Config) []rest.Op {
 		Method: http.MethodGet, Path: "/projects/{slug}/trends", ID: "project_trends", Tag: "statistics", Action: auth.TrendsRead,
 		Summary: "Outcomes over time, at most 500 buckets", Access: rest.Session, Query: TrendsQuery{}, Response: TrendsResponse{},
 		Status: http.StatusOK, Errors: []int{http.StatusBadRequest}, Handle: g.trends,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/overview", ID: "project_overview", Tag: "statistics", Action: auth.StatsRead,
+		Summary: "Whether a project's work is getting done in time: outcomes, latencies and backlog of a window, beside the window before",
+		Access:  rest.Session, Query: OverviewQuery{}, Response: OverviewPublic{}, Status: http.StatusOK, Handle: g.overview,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/series", ID: "project_series", Tag: "statistics", Action: auth.TrendsRead,
+		Summary: "Outcomes and latencies over time, in buckets without gaps", Access: rest.Session, Query: SeriesQuery{}, Response: SeriesPublic{},
+		Status: http.StatusOK, Handle: g.series,
 	}, {
 		Method: http.MethodGet, Path: "/home/summary", ID: "home_summary", Tag: "home", Action: auth.HomeRead,
 		Summary: "The caller's projects at a glance", Access: rest.Session, Response: HomeSummaryPublic{}, Status: http.StatusOK, Handle: g.summary,
@@ -251,11 +267,11 @@ func (g *group) trends(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return TrendsResponse{Window: q.Window, Bucket: q.Bucket, Series: series(points, now.Add(-window), now, width, q.Fill)}, nil
+	return TrendsResponse{Window: q.Window, Bucket: q.Bucket, Series: trendSeries(points, now.Add(-window), now, width, q.Fill)}, nil
 }
 
-// series folds minutes into buckets that are aligned to the epoch.
-func series(points []store.RollupPoint, from, to time.Time, width time.Duration, fill bool) []TrendBucket {
+// trendSeries folds minutes into buckets that are aligned to the epoch.
+func trendSeries(points []store.RollupPoint, from, to time.Time, width time.Duration, fill bool) []TrendBucket {
 	out := []TrendBucket{}
 	if fill {
 		for t := from.Truncate(width); !t.After(to); t = t.Add(width) {
@@ -280,8 +296,10 @@ func series(points []store.RollupPoint, from, to time.Time, width time.Duration,
 			b.Retry += p.N
 		case domain.RollupReceived, domain.RollupStarted:
 		}
-		b.runtimes += p.RuntimeN
-		b.runtimeMS += p.RuntimeMS
+		if domain.RollupKind(p.Kind) != domain.RollupStarted { // those are waits
+			b.runtimes += p.RuntimeN
+			b.runtimeMS += p.RuntimeMS
+		}
 	}
 	out = slices.DeleteFunc(out, func(b TrendBucket) bool {
 		return !fill && b.Success+b.Failure+b.Retry+b.Revoked == 0

@@ -44,5 +44,10 @@ func (q *WindowQuery) Window(now time.Time) (Window, error) {
 	if to.Sub(from) > maxWindow {
 		return Window{}, domain.Errorf(domain.CodeValidation, "the window is longer than 400 days, for which statistics are kept; give a later `from`")
 	}
-	return Window{From: httpx.NewTime(from), To: httpx.NewTime(to), Seconds: int64(to.Sub(from).Seconds())}, nil
+	return NewWindow(from, to), nil
+}
+
+// NewWindow is the window between two moments.
+func NewWindow(from, to time.Time) Window {
+	return Window{From: httpx.NewTime(from), To: httpx.NewTime(to), Seconds: int64(to.Sub(from).Seconds())}
 }
