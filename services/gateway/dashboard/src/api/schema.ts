@@ -66,6 +66,11 @@ export interface AgentWorkerPublic {
   worker_id: string | null;
 }
 
+export interface AgentsNow {
+  offline: number;
+  online: number;
+}
+
 export interface Aggregate {
   agents_online: number;
   agents_total: number;
@@ -85,6 +90,15 @@ export interface AttentionItem {
   project_name: string;
   project_slug: string;
   severity: string;
+}
+
+export interface Backlog {
+  drain_seconds: number | null;
+  in_per_minute: number;
+  oldest_wait_seconds: number | null;
+  out_per_minute: number;
+  waiting: number;
+  waiting_capped: boolean;
 }
 
 export interface BulkDeleteRequest {
@@ -109,6 +123,13 @@ export interface BulkRetryRequest {
   filter?: { [key: string]: Json };
   idempotency_key?: string | null;
   max?: number;
+}
+
+export interface BusyQueue {
+  ended: number;
+  failed: number;
+  name: string;
+  p95_wait_ms: number | null;
 }
 
 export interface ChangePasswordRequest {
@@ -141,6 +162,13 @@ export interface CommandPublic {
   target_id: string | null;
   target_type: string;
   timeout_at: string;
+}
+
+export interface CommandsIn {
+  completed: number;
+  failed: number;
+  open: number;
+  timeout: number;
 }
 
 export interface CompleteRequest {
@@ -265,6 +293,13 @@ export interface FacetCount {
   value: string;
 }
 
+export interface FailingTask {
+  failed: number;
+  failure_rate: number;
+  name: string;
+  total: number;
+}
+
 export interface GrantMembershipRequest {
   role: "viewer" | "auditor" | "operator" | "admin";
   user_id: string;
@@ -306,6 +341,13 @@ export interface IssuerPublic {
   name: string;
 }
 
+export interface LatencyPublic {
+  n: number;
+  p50_ms: number;
+  p95_ms: number;
+  p99_ms: number;
+}
+
 export interface LintFindingPublic {
   detail: string;
   remedy: string;
@@ -328,6 +370,12 @@ export interface LoginResponse {
   user: UserPublic;
 }
 
+export interface Marker {
+  kind: "agent_start" | "worker_first_seen";
+  t: string;
+  text: string;
+}
+
 export interface MembershipPublic {
   created_at: string;
   id: string;
@@ -336,6 +384,24 @@ export interface MembershipPublic {
   user_display_name: string | null;
   user_email: string;
   user_id: string;
+}
+
+export interface OverviewPublic {
+  agents: AgentsNow;
+  backlog: Backlog;
+  busiest_queues: BusyQueue[];
+  commands: CommandsIn;
+  grain_seconds: number;
+  open_issues: number;
+  previous: Previous;
+  run: LatencyPublic | null;
+  slowest: SlowTask[];
+  top_failing: FailingTask[];
+  total: LatencyPublic | null;
+  totals: TotalsPublic;
+  wait: LatencyPublic | null;
+  window: Window;
+  workers: WorkersNow;
 }
 
 export interface PasswordPolicyPublic {
@@ -360,6 +426,14 @@ export interface PoolResizeRequest {
   engine?: string | null;
   idempotency_key?: string | null;
   worker_name: string;
+}
+
+export interface Previous {
+  run: LatencyPublic | null;
+  total: LatencyPublic | null;
+  totals: TotalsPublic;
+  wait: LatencyPublic | null;
+  window: Window;
 }
 
 export interface ProjectCard {
@@ -543,6 +617,25 @@ export interface RetryTaskRequest {
   task_id: string;
 }
 
+export interface SeriesBucket {
+  failed: number;
+  received: number;
+  retried: number;
+  revoked: number;
+  run: LatencyPublic | null;
+  started: number;
+  succeeded: number;
+  t: string;
+  wait: LatencyPublic | null;
+}
+
+export interface SeriesPublic {
+  bucket_seconds: number;
+  buckets: SeriesBucket[];
+  markers: Marker[];
+  window: Window;
+}
+
 export interface SessionPublic {
   id: string;
   ip_at_issue: string;
@@ -562,6 +655,13 @@ export interface SettingItem {
   name: string;
   source: string;
   value: string;
+}
+
+export interface SlowTask {
+  n: number;
+  name: string;
+  p50_ms: number;
+  p95_ms: number;
 }
 
 export interface StatsResponse {
@@ -711,6 +811,16 @@ export interface TelemetryLossPayload {
   other_frames: number;
   runtime_id: string;
   unclassified_frames: number;
+}
+
+export interface TotalsPublic {
+  failed: number;
+  failure_rate: number;
+  received: number;
+  retried: number;
+  revoked: number;
+  started: number;
+  succeeded: number;
 }
 
 export interface TrendBucket {
@@ -901,4 +1011,10 @@ export interface WorkerTaskPublic {
   queue: string | null;
   started_at: string | null;
   task_id: string;
+}
+
+export interface WorkersNow {
+  idle_suspect: number;
+  offline: number;
+  online: number;
 }
