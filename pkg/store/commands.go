@@ -150,6 +150,8 @@ type CommandPage struct {
 	ProjectID int64
 	// Status, Action and TargetID filter when not empty.
 	Status, Action, TargetID string
+	// Since is the earliest time of issue, if any.
+	Since *time.Time
 	// BeforeAt and BeforeID continue behind a row; a zero BeforeAt starts with the newest.
 	BeforeAt time.Time
 	BeforeID uuid.UUID
@@ -166,11 +168,12 @@ func (s *Store) ListCommands(ctx context.Context, p CommandPage) ([]Command, err
 	if p.TargetID != "" {
 		cs, err = s.q.ListCommandsOfTarget(ctx, s.eng.read(), db.ListCommandsOfTargetParams{
 			ProjectID: p.ProjectID, TargetID: &p.TargetID, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Status: optional(p.Status),
-			Action: optional(p.Action), MaxRows: p.Limit,
+			Action: optional(p.Action), Since: p.Since, MaxRows: p.Limit,
 		})
 	} else {
 		cs, err = s.q.ListCommands(ctx, s.eng.read(), db.ListCommandsParams{
-			ProjectID: p.ProjectID, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Status: optional(p.Status), Action: optional(p.Action), MaxRows: p.Limit,
+			ProjectID: p.ProjectID, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Status: optional(p.Status), Action: optional(p.Action),
+			Since: p.Since, MaxRows: p.Limit,
 		})
 	}
 	if err != nil {

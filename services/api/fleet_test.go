@@ -260,7 +260,7 @@ func TestCommandsTellWhoAndOnWhat(t *testing.T) {
 		if seen := w.get("/commands/" + cancel.text("id")); seen.body["issuer"] != nil || seen.text("target", "task_id") != "a:b" {
 			t.Errorf("viewer: %s", seen.raw)
 		}
-		for query, want := range map[string]int{"target_id=celery:a:b": 1, "target_id=celery:other": 0, "action=purge_queue": 1, "action=none": 0, "target_id=default&action=purge_queue&status=dispatched": 1} {
+		for query, want := range map[string]int{"target_id=celery:a:b": 1, "target_id=celery:other": 0, "action=purge_queue": 1, "action=none": 0, "target_id=default&action=purge_queue&status=dispatched": 1, "from=2020-01-01T00:00:00Z": 4, "from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z": 0} {
 			q, err := url.ParseQuery(query)
 			if err != nil {
 				t.Fatal(err)

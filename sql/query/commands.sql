@@ -22,6 +22,7 @@ WHERE project_id = @project_id
   AND (issued_at < @before_at OR (issued_at = @before_at AND id < @before_id))
   AND (CAST(sqlc.narg('status') AS text) IS NULL OR status = sqlc.narg('status'))
   AND (CAST(sqlc.narg('action') AS text) IS NULL OR action = sqlc.narg('action'))
+  AND (CAST(sqlc.narg('since') AS timestamptz) IS NULL OR issued_at >= sqlc.narg('since'))
 ORDER BY issued_at DESC, id DESC
 LIMIT CAST(@max_rows AS bigint);
 
@@ -32,6 +33,7 @@ WHERE project_id = @project_id AND target_id = @target_id
   AND (issued_at < @before_at OR (issued_at = @before_at AND id < @before_id))
   AND (CAST(sqlc.narg('status') AS text) IS NULL OR status = sqlc.narg('status'))
   AND (CAST(sqlc.narg('action') AS text) IS NULL OR action = sqlc.narg('action'))
+  AND (CAST(sqlc.narg('since') AS timestamptz) IS NULL OR issued_at >= sqlc.narg('since'))
 ORDER BY issued_at DESC, id DESC
 LIMIT CAST(@max_rows AS bigint);
 

@@ -324,8 +324,9 @@ WHERE project_id = $1
   AND (issued_at < $2 OR (issued_at = $2 AND id < $3))
   AND (CAST($4 AS text) IS NULL OR status = $4)
   AND (CAST($5 AS text) IS NULL OR action = $5)
+  AND (CAST($6 AS timestamptz) IS NULL OR issued_at >= $6)
 ORDER BY issued_at DESC, id DESC
-LIMIT CAST($6 AS bigint)
+LIMIT CAST($7 AS bigint)
 `
 
 type ListCommandsParams struct {
@@ -334,6 +335,7 @@ type ListCommandsParams struct {
 	BeforeID  uuid.UUID
 	Status    *string
 	Action    *string
+	Since     *time.Time
 	MaxRows   int64
 }
 
@@ -345,6 +347,7 @@ func (q *Queries) ListCommands(ctx context.Context, db DBTX, arg ListCommandsPar
 		arg.BeforeID,
 		arg.Status,
 		arg.Action,
+		arg.Since,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -395,8 +398,9 @@ WHERE project_id = $1 AND target_id = $2
   AND (issued_at < $3 OR (issued_at = $3 AND id < $4))
   AND (CAST($5 AS text) IS NULL OR status = $5)
   AND (CAST($6 AS text) IS NULL OR action = $6)
+  AND (CAST($7 AS timestamptz) IS NULL OR issued_at >= $7)
 ORDER BY issued_at DESC, id DESC
-LIMIT CAST($7 AS bigint)
+LIMIT CAST($8 AS bigint)
 `
 
 type ListCommandsOfTargetParams struct {
@@ -406,6 +410,7 @@ type ListCommandsOfTargetParams struct {
 	BeforeID  uuid.UUID
 	Status    *string
 	Action    *string
+	Since     *time.Time
 	MaxRows   int64
 }
 
@@ -418,6 +423,7 @@ func (q *Queries) ListCommandsOfTarget(ctx context.Context, db DBTX, arg ListCom
 		arg.BeforeID,
 		arg.Status,
 		arg.Action,
+		arg.Since,
 		arg.MaxRows,
 	)
 	if err != nil {

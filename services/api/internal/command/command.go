@@ -143,11 +143,13 @@ type CommandListResponse struct {
 
 // ListQuery are the parameters of the list.
 type ListQuery struct {
-	Status   string `json:"status" doc:"one status; an unknown one is ignored"`
-	Action   string `json:"action" validate:"max=80"`
-	TargetID string `json:"target_id" validate:"max=300" doc:"as target_id of a command: engine:task_id of a task, the name of a queue or a worker"`
-	Cursor   string `json:"cursor"`
-	Limit    int    `json:"limit" validate:"ge=1,le=5000"`
+	Status   string      `json:"status" doc:"one status; an unknown one is ignored"`
+	Action   string      `json:"action" validate:"max=80"`
+	TargetID string      `json:"target_id" validate:"max=300" doc:"as target_id of a command: engine:task_id of a task, the name of a queue or a worker"`
+	From     *httpx.Time `json:"from" doc:"issued then or later"`
+	To       *httpx.Time `json:"to" doc:"issued before"`
+	Cursor   string      `json:"cursor"`
+	Limit    int         `json:"limit" validate:"ge=1,le=5000"`
 }
 
 func (g *group) list(r *rest.Request) (any, error) {
@@ -162,6 +164,13 @@ func (g *group) list(r *rest.Request) (any, error) {
 		domain.CommandTimeout, domain.CommandCancelled,
 	}, q.Status) {
 		page.Status = q.Status
+	}
+	if q.From != nil && !q.From.IsZero() {
+		since := domain.Micros(q.From.Time)
+		page.Since = &since
+	}
+	if q.To != nil && !q.To.IsZero() {
+		page.BeforeAt = domain.Micros(q.To.Time)
 	}
 	if c, ok := httpx.ParseCursor(q.Cursor); ok && !c.Null && c.Raw == nil {
 		page.BeforeAt, page.BeforeID = domain.Micros(c.Time), c.ID

@@ -39,7 +39,7 @@ type AgentPublic struct {
 	IsOutdated        bool           `json:"is_outdated"`
 	HostName          *string        `json:"host_name"`
 	AgentVersion      *string        `json:"agent_version"`
-	VersionStatus     *string        `json:"version_status" doc:"current, outdated, newer or incompatible; null until the agent told its version"`
+	VersionStatus     *string        `json:"version_status" doc:"current, outdated, newer_than_known or incompatible; null until the agent told its version"`
 
 	NewestVersion string      `json:"newest_version" doc:"the newest release of the agent that this brain knows"`
 	LastEventAt   *httpx.Time `json:"last_event_at" doc:"when its last events arrived, to within some seconds"`
@@ -244,7 +244,7 @@ func versionStatus(version string) string {
 	case v[0] != newest[0]:
 		return "incompatible"
 	case less(brain, v) && less(newest, v):
-		return "newer"
+		return "newer_than_known"
 	case less(v, newest):
 		return "outdated"
 	}

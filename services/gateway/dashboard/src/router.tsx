@@ -17,6 +17,8 @@ import { Shell } from "./app/shell";
 import { parseRange, type RangeSearch } from "./app/window";
 import { LoginPage } from "./auth/login";
 import { SetupPage } from "./auth/setup";
+import { parseCommandSearch } from "./commands/search";
+import { parseDeadLetterSearch } from "./deadletters/search";
 import { parseTaskSearch } from "./tasks/filters";
 import { ToastProvider } from "./ui/toast";
 
@@ -124,10 +126,22 @@ const queues = createRoute({
   component: lazyRouteComponent(() => import("./queues/queues"), "QueuesPage"),
 });
 
+const queue = createRoute({
+  getParentRoute: () => project,
+  path: "/queues/$engine/$name",
+  component: lazyRouteComponent(() => import("./queues/detail"), "QueuePage"),
+});
+
 const workers = createRoute({
   getParentRoute: () => project,
   path: "/workers",
   component: lazyRouteComponent(() => import("./workers/workers"), "WorkersPage"),
+});
+
+const worker = createRoute({
+  getParentRoute: () => project,
+  path: "/workers/$workerId",
+  component: lazyRouteComponent(() => import("./workers/detail"), "WorkerPage"),
 });
 
 const agents = createRoute({
@@ -145,11 +159,15 @@ const newAgent = createRoute({
 const commands = createRoute({
   getParentRoute: () => project,
   path: "/commands",
-  validateSearch: (search: Record<string, unknown>): { status?: string; id?: string } => ({
-    status: text(search.status),
-    id: text(search.id),
-  }),
+  validateSearch: parseCommandSearch,
   component: lazyRouteComponent(() => import("./commands/commands"), "CommandsPage"),
+});
+
+const deadLetters = createRoute({
+  getParentRoute: () => project,
+  path: "/dead-letters",
+  validateSearch: parseDeadLetterSearch,
+  component: lazyRouteComponent(() => import("./deadletters/deadletters"), "DeadLettersPage"),
 });
 
 const routeTree = root.addChildren([
@@ -159,7 +177,19 @@ const routeTree = root.addChildren([
     home,
     account,
     unknown,
-    project.addChildren([projectIndex, tasks, task, queues, workers, agents, newAgent, commands]),
+    project.addChildren([
+      projectIndex,
+      tasks,
+      task,
+      queues,
+      queue,
+      workers,
+      worker,
+      agents,
+      newAgent,
+      commands,
+      deadLetters,
+    ]),
   ]),
 ]);
 

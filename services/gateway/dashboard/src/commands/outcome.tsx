@@ -22,7 +22,11 @@ const actions: Record<string, string> = {
   submit_task: "Submit task",
   requeue_dead_letter: "Requeue dead letter",
   reconcile_task: "Reconcile task",
+  "dlq.list": "List dead letters",
 };
+
+/** The actions that can be looked for. */
+export const actionNames = Object.keys(actions);
 
 export const actionLabel = (action: string): string => actions[action] ?? action.replaceAll("_", " ");
 
@@ -55,14 +59,48 @@ export function outcomeText(command: Command): string {
     case "completed": {
       const purged = field(command.result, "purged");
       if (typeof purged === "number") return `${purged} ${purged === 1 ? "message" : "messages"} removed`;
+      const done = didText(command);
+      if (done) return done;
       const took = formatDuration(between(command.dispatched_at ?? command.issued_at, command.completed_at));
       return command.completed_at ? `done in ${took}` : "done";
     }
   }
 }
 
+/** didText reads back what the engine itself says it did to a worker, "" when it does not say. */
+function didText(command: Command): string {
+  const queue = field(command.result, "queue");
+  const name = typeof queue === "string" ? queue : "";
+  switch (command.action) {
+    case "add_consumer":
+      return name ? `it consumes ${name} now` : "";
+    case "cancel_consumer":
+      return name ? `it has left ${name}` : "";
+    case "pool_grow":
+    case "pool_shrink": {
+      const by = field(command.result, "delta") ?? field(command.result, "n");
+      return typeof by === "number"
+        ? `${command.action === "pool_grow" ? "grown" : "shrunk"} by ${Math.abs(by)}`
+        : "";
+    }
+    default:
+      return "";
+  }
+}
+
 /** CommandOutcome follows one command until it has ended, and then says so in a notification as well. */
-export function CommandOutcome({ slug, id, engine }: { slug: string; id: string; engine?: string }) {
+export function CommandOutcome({
+  slug,
+  id,
+  engine,
+  onDone,
+}: {
+  slug: string;
+  id: string;
+  engine?: string;
+  /** Called once when the command was carried out. */
+  onDone?: () => void;
+}) {
   const command = useQuery({
     ...queries.command(slug, id),
     refetchInterval: (query) => (query.state.data && isDone(query.state.data) ? false : 1000),
@@ -70,9 +108,12 @@ export function CommandOutcome({ slug, id, engine }: { slug: string; id: string;
   const toast = useToast();
   const told = useRef(false);
   const data = command.data;
+  const done = useRef(onDone);
+  done.current = onDone;
   useEffect(() => {
     if (!data || told.current || !isDone(data)) return;
     told.current = true;
+    if (data.status === "completed") done.current?.();
     toast(
       data.status === "completed" ? "good" : "bad",
       <span>

@@ -1,44 +1,57 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
-import { useState } from "react";
-import { type Allowed, allowed, roleIn } from "../agents/access";
-import { api, path } from "../api/client";
-import { useLink } from "../api/live";
-import { pollInterval, queries } from "../api/queries";
-import { formatCount } from "../api/time";
-import type { Command, Queue } from "../api/types";
+import { useQuery } from "@tanstack/react-query";
+import { Link, linkOptions, useParams } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import { allowed, roleIn } from "../agents/access";
+import { useLive } from "../api/live";
+import { queries } from "../api/queries";
+import type { QueuePublic } from "../api/schema";
+import { formatDuration } from "../api/time";
+import { type Range, useRange } from "../app/range";
 import { CommandOutcome } from "../commands/outcome";
+import { formatExact, formatRate, formatRough } from "../insight/format";
+import { taskSearch, windowSearch } from "../insight/links";
 import { Age } from "../ui/clock";
-import { Button, Empty, ErrorNote, Notice, SkeletonRows } from "../ui/controls";
-import { Confirm } from "../ui/dialog";
-import { Page, Table } from "../ui/page";
+import { Button, buttonClass, CodeBlock, Empty, ErrorNote, Notice } from "../ui/controls";
+import { Page } from "../ui/page";
+import { Sparkline } from "../ui/spark";
+import { type DataColumn, DataTable, useUrlSort } from "../ui/table";
+import { answer, backlog, backlogText, drainText, severity } from "./answer";
+import { Purge } from "./purge";
+import { queueList } from "./queries";
+import { TrendBadge } from "./trend";
+
+type CanPurge = (queue: QueuePublic) => { agentId: string | null; reason: string | null };
 
 export function QueuesPage() {
   const { slug } = useParams({ from: "/app/projects/$slug/queues" });
-  const refetchInterval = pollInterval(useLink());
-  const queues = useQuery({ ...queries.queues(slug), refetchInterval });
-  const stats = useQuery({ ...queries.stats(slug), refetchInterval });
-  const workers = useQuery({ ...queries.workers(slug), refetchInterval });
+  const range = useRange();
+  const refetchInterval = useLive(["agent.changed", "task.changed"], [["p", slug, "queues", "list"]], 2000);
+  const queues = useQuery({ ...queueList(slug, range), refetchInterval });
   const agents = useQuery(queries.agents(slug));
   const me = useQuery(queries.me());
   const role = roleIn(me.data, slug);
-  const [purging, setPurging] = useState<{ queue: Queue; depth: number | null; can: Allowed } | null>(null);
+  const [sort, onSort] = useUrlSort({ id: "state", desc: true });
+  const [purging, setPurging] = useState<QueuePublic | null>(null);
   const [issued, setIssued] = useState<string[]>([]);
-
-  const depthOf = (queue: Queue): number | null =>
-    stats.data?.queue_depths.find((each) => each.name === queue.name && each.engine === queue.engine)
-      ?.pending_count ?? null;
-  const total = (queues.data ?? []).reduce((sum, queue) => sum + (depthOf(queue) ?? 0), 0);
+  const canPurge = useMemo<CanPurge>(
+    () => (queue) => {
+      const can = allowed(agents.data, queue.engine, "purge_queue", role, "admin");
+      return { agentId: can.agents[0]?.id ?? null, reason: can.reason };
+    },
+    [agents.data, role],
+  );
+  const columns = useMemo(() => columnsOf(slug, range, canPurge, setPurging), [slug, range, canPurge]);
 
   return (
     <Page
       title="Queues"
       slug={slug}
-      answer={
-        queues.data && stats.data
-          ? `${formatCount(total)} ${total === 1 ? "message" : "messages"} waiting as last reported`
-          : undefined
+      answer={queues.data ? answer(queues.data) : undefined}
+      actions={
+        <Link to="/projects/$slug/dead-letters" params={{ slug }} className={buttonClass("plain")}>
+          Dead letters
+        </Link>
       }
     >
       {issued.map((id) => (
@@ -52,93 +65,29 @@ export function QueuesPage() {
           what="The queues could not be loaded"
           onRetry={() => void queues.refetch()}
         />
-      ) : !queues.data ? (
-        <SkeletonRows label="Loading queues" />
-      ) : queues.data.length === 0 ? (
-        <Empty title="No queue has been seen yet">
-          <p>
-            Queues appear with the first task that passes through them, or with an agent's report of their
-            depth.
-          </p>
-        </Empty>
       ) : (
-        <Table
+        <DataTable
           label="Queues"
-          head={[
-            { name: "Queue" },
-            { name: "Engine", minor: true },
-            { name: "Waiting", align: "right" },
-            { name: "Consumers", align: "right" },
-            { name: "Broker", minor: true },
-            { name: "Last seen", minor: true },
-            { name: "Actions", align: "right" },
-          ]}
-          rows={queues.data.map((queue) => {
-            const depth = depthOf(queue);
-            const can = allowed(agents.data, queue.engine, "purge_queue", role, "admin");
-            const consumers = (workers.data ?? []).filter(
-              (worker) =>
-                worker.engine === queue.engine &&
-                worker.state === "online" &&
-                worker.queues.includes(queue.name),
-            ).length;
-            return {
-              key: queue.id,
-              cells: [
-                <Link
-                  key="n"
-                  to="/projects/$slug/tasks"
-                  params={{ slug }}
-                  search={{ queue: queue.name }}
-                  className="font-medium hover:underline"
-                >
-                  {queue.name}
-                </Link>,
-                queue.engine,
-                depth === null ? (
-                  <span
-                    key="d"
-                    className="text-soft"
-                    title="The agent does not report a depth for this queue"
-                  >
-                    not reported
-                  </span>
-                ) : (
-                  <span key="d" className="font-semibold" title={String(depth)}>
-                    {formatCount(depth)}
-                  </span>
-                ),
-                consumers > 0 ? (
-                  String(consumers)
-                ) : (
-                  <span
-                    key="c"
-                    className="text-soft"
-                    title="No online worker reports that it consumes this queue"
-                  >
-                    none reported
-                  </span>
-                ),
-                queue.broker_type ?? "–",
-                <Age key="a" at={queue.last_seen_at} suffix=" ago" />,
-                <Button
-                  key="p"
-                  kind="quiet"
-                  reason={can.reason}
-                  aria-label={`Purge ${queue.name}`}
-                  onClick={() => setPurging({ queue, depth, can })}
-                >
-                  Purge
-                </Button>,
-              ],
-            };
-          })}
+          columns={columns}
+          rows={queues.data}
+          rowKey={(queue) => queue.id}
+          rowHref={(queue) =>
+            linkOptions({
+              to: "/projects/$slug/queues/$engine/$name",
+              params: { slug, engine: queue.engine, name: queue.name },
+              search: windowSearch(range) as never,
+            })
+          }
+          sort={sort}
+          onSort={onSort}
+          empty={<NoQueues slug={slug} />}
         />
       )}
       {purging && (
         <Purge
           slug={slug}
-          {...purging}
+          queue={purging}
+          {...canPurge(purging)}
           onClose={() => setPurging(null)}
           onIssued={(id) => {
             setIssued((all) => [id, ...all]);
@@ -150,77 +99,221 @@ export function QueuesPage() {
   );
 }
 
-function Purge({
-  slug,
-  queue,
-  depth,
-  can,
-  onClose,
-  onIssued,
-}: {
-  slug: string;
-  queue: Queue;
-  depth: number | null;
-  can: Allowed;
-  onClose: () => void;
-  onIssued: (id: string) => void;
-}) {
-  const client = useQueryClient();
-  const agent = can.agents[0];
-  // Celery on Redis reports no depth, which reads as 0; then there is nothing to compare with.
-  const known = depth !== null && depth > 0;
-  const [anyway, setAnyway] = useState(false);
-  const purge = useMutation({
-    // The depth goes along: the agent refuses when the queue has changed since it was looked at.
-    mutationFn: () =>
-      api.post<Command>(path`/projects/${slug}/commands/purge-queue`, {
-        agent_id: agent?.id,
-        queue: queue.name,
-        ...(known && !anyway ? { observed_depth: depth } : { force: true }),
-      }),
-    onSuccess: (command) => {
-      void client.invalidateQueries({ queryKey: ["p", slug, "commands"] });
-      onIssued(command.id);
-    },
-  });
+function NoQueues({ slug }: { slug: string }) {
   return (
-    <Confirm
-      title={`Purge ${queue.name}?`}
-      action={
-        known && !anyway
-          ? `Remove ${depth} waiting ${depth === 1 ? "message" : "messages"}`
-          : "Remove all waiting messages"
-      }
-      danger
-      typed={queue.name}
-      busy={purge.isPending}
-      onConfirm={() => purge.mutate()}
-      onClose={onClose}
-    >
+    <Empty title="No queue has been seen yet">
       <p>
-        {known
-          ? `About ${depth} ${depth === 1 ? "message" : "messages"} waiting in this queue are deleted at the broker.`
-          : "Every message that waits in this queue is deleted at the broker; how many is not known."}{" "}
-        Those tasks will never run, and this can't be undone. Tasks that already run are not touched.
+        A queue appears with the first task that passes through it, or when an agent reports its depth. Send a
+        task from an application whose worker runs an agent:
       </p>
-      {known && (
-        <label className="flex items-start gap-2">
-          <input
-            type="checkbox"
-            checked={anyway}
-            onChange={(event) => setAnyway(event.target.checked)}
-            className="mt-1 accent-accent"
-          />
-          <span>
-            Also if the number has changed meanwhile or is above the agent's limit (1000 unless configured).
-            Otherwise the agent refuses and deletes nothing.
-          </span>
-        </label>
-      )}
-      <p className="text-soft">
-        Engine {queue.engine}, carried out by agent {agent?.name}.
+      <CodeBlock text="celery -A shop call shop.tasks.ping" label="command that sends a task" />
+      <p>
+        <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
+          Is an agent connected?
+        </Link>
       </p>
-      {purge.error && <ErrorNote error={purge.error} what="The queue was not purged" />}
-    </Confirm>
+    </Empty>
   );
+}
+
+/** None stands where nothing is reported, with the reason on hover. */
+const None = ({ why }: { why: string }) => (
+  <span className="text-soft" title={why}>
+    –
+  </span>
+);
+
+function columnsOf(
+  slug: string,
+  range: Range,
+  canPurge: CanPurge,
+  purge: (queue: QueuePublic) => void,
+): DataColumn<QueuePublic>[] {
+  const tasks = (queue: QueuePublic, state: string, text: string, tone = "") => (
+    <Link
+      to="/projects/$slug/tasks"
+      params={{ slug }}
+      search={taskSearch({ queue: queue.name, state }, range) as never}
+      className={`relative z-10 hover:underline ${tone}`}
+    >
+      {text}
+    </Link>
+  );
+  return [
+    {
+      id: "name",
+      header: "Queue",
+      sort: (queue) => queue.name,
+      className: "max-w-64",
+      cell: (queue) => (
+        <span className="block truncate font-medium" title={`${queue.name} (${queue.engine})`}>
+          {queue.name} <span className="text-xs font-normal text-soft">{queue.engine}</span>
+        </span>
+      ),
+    },
+    {
+      id: "state",
+      header: "Drains?",
+      title: "Judged over the last 10 minutes",
+      sort: (queue) => severity[queue.trend] * 1e9 + (backlog(queue)?.n ?? 0),
+      descFirst: true,
+      cell: (queue) => (
+        <span className="flex flex-wrap items-baseline gap-x-2">
+          <TrendBadge trend={queue.trend} drain={queue.drain_seconds} />
+          {queue.trend === "draining" && queue.drain_seconds !== null && (
+            <span className="text-xs text-soft">{formatRough(queue.drain_seconds)} left</span>
+          )}
+          <span className="sr-only">{drainText(queue)}</span>
+        </span>
+      ),
+    },
+    {
+      id: "depth",
+      header: "Depth",
+      title: "Messages at the broker, as last reported",
+      align: "right",
+      descFirst: true,
+      minor: true,
+      sort: (queue) => queue.depth,
+      cell: (queue) =>
+        queue.depth === null ? (
+          <None why="The engine does not report a depth of this queue" />
+        ) : (
+          <span className={queue.depth > 0 ? "font-semibold" : ""}>{formatExact(queue.depth)}</span>
+        ),
+    },
+    {
+      id: "waiting",
+      header: "Waiting",
+      title: "Tasks that were seen and have not started",
+      align: "right",
+      descFirst: true,
+      sort: (queue) => queue.waiting,
+      cell: (queue) =>
+        queue.waiting === null ? (
+          <None why="Not counted in projects with very many queues" />
+        ) : queue.waiting > 0 ? (
+          tasks(queue, "received", backlogText({ ...queue, depth: null }), "font-semibold")
+        ) : (
+          "0"
+        ),
+    },
+    {
+      id: "oldest",
+      header: "Oldest wait",
+      align: "right",
+      descFirst: true,
+      sort: (queue) => queue.oldest_wait_seconds,
+      cell: (queue) =>
+        queue.oldest_wait_seconds === null ? (
+          <None why="Nothing is known to wait" />
+        ) : (
+          formatDuration(queue.oldest_wait_seconds * 1000)
+        ),
+    },
+    {
+      id: "spark",
+      header: "Depth over time",
+      minor: true,
+      cell: (queue) =>
+        queue.depth_spark.some((each) => each !== null) ? (
+          <Sparkline values={queue.depth_spark} label={`Depth of ${queue.name}, ${range.label}`} tone="run" />
+        ) : (
+          <None why="No depth was reported in this window" />
+        ),
+    },
+    {
+      id: "in",
+      header: "In / min",
+      title: `Tasks received a minute, ${range.label}`,
+      align: "right",
+      descFirst: true,
+      minor: true,
+      sort: (queue) => queue.in_per_minute,
+      cell: (queue) =>
+        queue.in_per_minute === null ? (
+          <None why={`${queue.engine} does not tell when tasks are received`} />
+        ) : (
+          formatRate(queue.in_per_minute)
+        ),
+    },
+    {
+      id: "out",
+      header: "Out / min",
+      title: `Tasks ended a minute, ${range.label}`,
+      align: "right",
+      descFirst: true,
+      minor: true,
+      sort: (queue) => queue.out_per_minute,
+      cell: (queue) => formatRate(queue.out_per_minute),
+    },
+    {
+      id: "wait",
+      header: "p95 wait",
+      title: `95 of 100 tasks waited no longer than this before they started, ${range.label}`,
+      align: "right",
+      descFirst: true,
+      minor: true,
+      sort: (queue) => queue.p95_wait_ms,
+      cell: (queue) =>
+        queue.p95_wait_ms === null ? (
+          <None why="No wait was measured in this window" />
+        ) : (
+          formatDuration(queue.p95_wait_ms)
+        ),
+    },
+    {
+      id: "failed",
+      header: "Failed",
+      title: range.label,
+      align: "right",
+      descFirst: true,
+      minor: true,
+      sort: (queue) => queue.failed,
+      cell: (queue) =>
+        queue.failed > 0 ? tasks(queue, "failure", formatExact(queue.failed), "text-bad") : "0",
+    },
+    {
+      id: "consumers",
+      header: "Consumers",
+      title: "Online workers that say they consume the queue",
+      align: "right",
+      sort: (queue) => queue.consumers,
+      cell: (queue) =>
+        queue.consumers === null ? (
+          <None why={`No online ${queue.engine} worker tells which queues it consumes`} />
+        ) : queue.consumers === 0 ? (
+          <span className="font-semibold text-bad">none</span>
+        ) : (
+          String(queue.consumers)
+        ),
+    },
+    {
+      id: "seen",
+      header: "Last seen",
+      align: "right",
+      minor: true,
+      descFirst: true,
+      sort: (queue) => queue.last_seen_at,
+      cell: (queue) => <Age at={queue.last_seen_at} suffix=" ago" />,
+    },
+    {
+      id: "actions",
+      header: "Actions",
+      hideHeader: true,
+      align: "right",
+      minor: true,
+      cell: (queue) => (
+        <Button
+          kind="quiet"
+          className="relative z-10 -my-1"
+          reason={canPurge(queue).reason}
+          aria-label={`Purge ${queue.name}`}
+          onClick={() => purge(queue)}
+        >
+          Purge
+        </Button>
+      ),
+    },
+  ];
 }
