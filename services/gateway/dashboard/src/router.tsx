@@ -90,6 +90,12 @@ const account = createRoute({
   component: lazyRouteComponent(() => import("./account/account"), "AccountPage"),
 });
 
+const system = createRoute({
+  getParentRoute: () => app,
+  path: "/system",
+  component: lazyRouteComponent(() => import("./system/system"), "SystemPage"),
+});
+
 /** Whatever has no page: inside the frame, so that the way back is at hand. */
 const unknown = createRoute({ getParentRoute: () => app, path: "$", component: () => <NotFound /> });
 
@@ -176,6 +182,7 @@ const routeTree = root.addChildren([
   app.addChildren([
     home,
     account,
+    system,
     unknown,
     project.addChildren([
       projectIndex,

@@ -1,64 +1,143 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { Link } from "@tanstack/react-router";
+import { type ChangeEvent, type FormEvent, useMemo, useState } from "react";
+import { roleIn } from "../agents/access";
 import { ApiError, api, path } from "../api/client";
 import { queries } from "../api/queries";
 import type { Me } from "../api/types";
 import { passwordProblem, policyReason, policyText } from "../auth/password";
-import { Age } from "../ui/clock";
+import { Age, setZone } from "../ui/clock";
+import { Combobox } from "../ui/combobox";
 import { Button, ErrorNote, Field, Panel, SkeletonRows } from "../ui/controls";
 import { Page } from "../ui/page";
 import { useToast } from "../ui/toast";
+import { zoneOptions } from "./zones";
 
 export function AccountPage() {
   const me = useQuery(queries.me());
   return (
-    <Page title="Account" answer={me.data?.email}>
+    <Page title="Profile" answer={me.data?.email}>
       <div className="grid max-w-5xl gap-4 lg:grid-cols-2">
-        {me.data && <Profile key={me.data.id} me={me.data} />}
+        {me.data ? <Profile key={me.data.id} me={me.data} /> : <SkeletonRows rows={4} label="Loading" />}
         <Password />
         <Sessions />
+        {me.data && <Projects me={me.data} />}
       </div>
     </Page>
   );
 }
 
+const browserZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
 function Profile({ me }: { me: Me }) {
   const client = useQueryClient();
   const toast = useToast();
-  const [name, setName] = useState(me.display_name ?? "");
+  const saved = {
+    display_name: me.display_name ?? "",
+    first_name: me.first_name ?? "",
+    last_name: me.last_name ?? "",
+    timezone: me.timezone,
+  };
+  const [form, setForm] = useState(saved);
+  const [openedAt] = useState(() => Date.now());
+  const zones = useMemo(() => zoneOptions(me.timezone, browserZone(), openedAt), [me.timezone, openedAt]);
+  const changed = (Object.keys(saved) as (keyof typeof saved)[]).filter(
+    (key) => form[key].trim() !== saved[key],
+  );
   const save = useMutation({
-    mutationFn: () => api.patch<Me>("/auth/me", { display_name: name.trim() }),
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: queries.me().queryKey });
-      toast("good", "Your name is saved");
+    mutationFn: () =>
+      // Only what was changed: another tab may have saved the rest meanwhile.
+      api.patch<Me>("/auth/me", Object.fromEntries(changed.map((key) => [key, form[key].trim()]))),
+    onSuccess: (answer) => {
+      client.setQueryData(queries.me().queryKey, answer);
+      // A zone chosen in the profile is meant to be used, whatever was switched on here before.
+      if (changed.includes("timezone")) setZone("profile");
+      setForm({
+        display_name: answer.display_name ?? "",
+        first_name: answer.first_name ?? "",
+        last_name: answer.last_name ?? "",
+        timezone: answer.timezone,
+      });
+      toast("good", "Your profile is saved");
     },
   });
+  const field = (key: keyof typeof saved) => ({
+    value: form[key],
+    onChange: (event: ChangeEvent<HTMLInputElement>) => setForm({ ...form, [key]: event.target.value }),
+  });
   return (
-    <Panel title="Profile">
+    <Panel title="You">
       <form
         className="space-y-4"
         onSubmit={(event) => {
           event.preventDefault();
-          save.mutate();
+          if (changed.length > 0 && !save.isPending) save.mutate();
         }}
       >
         <Field
           label="Name"
-          value={name}
+          hint="How others see you, for example as the one who sent a command"
           maxLength={200}
           autoComplete="name"
-          onChange={(event) => setName(event.target.value)}
+          {...field("display_name")}
         />
-        {save.error && <ErrorNote error={save.error} what="Your name was not saved" />}
+        <div className="grid gap-4 sm:grid-cols-2">
+          <Field label="First name" maxLength={200} autoComplete="given-name" {...field("first_name")} />
+          <Field label="Last name" maxLength={200} autoComplete="family-name" {...field("last_name")} />
+        </div>
+        <Combobox
+          label="Time zone"
+          value={form.timezone}
+          options={zones}
+          onChange={(timezone) => setForm({ ...form, timezone })}
+          hint="Times on the pages are shown in this zone. With UTC here, the browser's zone is used until you switch in the top bar."
+        />
+        {save.error && <ErrorNote error={save.error} what="Your profile was not saved" />}
         <Button
           type="submit"
+          kind="primary"
           busy={save.isPending}
-          reason={name.trim() === (me.display_name ?? "") ? "Nothing has changed" : null}
+          reason={changed.length === 0 ? "Nothing has changed" : null}
         >
           Save
         </Button>
       </form>
+    </Panel>
+  );
+}
+
+const roleText: Record<string, string> = {
+  viewer: "sees everything, changes nothing",
+  auditor: "sees everything and the audit log",
+  operator: "retries, cancels and purges",
+  admin: "does everything in the project",
+};
+
+function Projects({ me }: { me: Me }) {
+  const projects = useQuery(queries.projects());
+  const rows = projects.data?.map((project) => ({ ...project, role: roleIn(me, project.slug) })) ?? [];
+  return (
+    <Panel title="Your projects">
+      {me.is_admin && (
+        <p className="mb-2 text-soft">You administer this installation and act as admin in every project.</p>
+      )}
+      {!projects.data && !projects.error && <SkeletonRows rows={2} label="Loading your projects" />}
+      {projects.error && <ErrorNote error={projects.error} what="Your projects could not be loaded" />}
+      {projects.data?.length === 0 && (
+        <p className="text-soft">None yet. Ask an administrator to add you to one.</p>
+      )}
+      <ul className="divide-y divide-line">
+        {rows.map((project) => (
+          <li key={project.id} className="flex flex-wrap items-baseline gap-x-3 py-1.5">
+            <Link to="/projects/$slug" params={{ slug: project.slug }} className="text-accent underline">
+              {project.name}
+            </Link>
+            <span>{project.role}</span>
+            <span className="text-xs text-soft">{roleText[project.role]}</span>
+          </li>
+        ))}
+      </ul>
     </Panel>
   );
 }
@@ -193,7 +272,11 @@ function Sessions() {
             {session.is_current ? (
               <span className="text-good">This session</span>
             ) : (
-              <Button kind="quiet" onClick={() => revoke.mutate(session.id)}>
+              <Button
+                kind="quiet"
+                busy={revoke.isPending && revoke.variables === session.id}
+                onClick={() => revoke.mutate(session.id)}
+              >
                 Log out
               </Button>
             )}

@@ -17,9 +17,9 @@ import {
   TasksIcon,
   WorkersIcon,
 } from "../ui/icons";
+import { best, type Scored, score } from "../ui/match";
 import { StateShape, taskLook } from "../ui/state";
 import { type Command, useCommands } from "./actions";
-import { best, type Scored, score } from "./match";
 import { hasRoute, pageLink, usePages } from "./usepages";
 
 interface Item {
@@ -371,7 +371,14 @@ export default function Palette({
               </div>
             ))}
             {items.length === 0 && !found.busy && (
-              <p className="px-2 py-6 text-center text-soft">Nothing is called “{typed.trim()}”.</p>
+              <div
+                role="option"
+                aria-selected={false}
+                aria-disabled="true"
+                className="px-2 py-6 text-center text-soft"
+              >
+                Nothing is called “{typed.trim()}”
+              </div>
             )}
           </div>
           {found.error && (
