@@ -61,6 +61,25 @@ func TestDashboardStates(t *testing.T) {
 		"Z4J_E2E_URL="+brain.URL(), "Z4J_E2E_EMPTY="+harness.Project, "Z4J_E2E_FEW=few", "Z4J_E2E_MANY=many")
 }
 
+// TestDashboardLive measures how soon pages show an event, kills the brain under them, and presses each
+// button that changes something, on real workers. Nothing else of this package runs beside it: it
+// measures time.
+func TestDashboardLive(t *testing.T) {
+	brain := harness.NewBrain(t)
+	api := brain.Setup(t)
+	redis := harness.NewRedis(t)
+	celery, rq := redis.DB(), redis.DB()
+	harness.StartCelery(t, "live@shop", celery, harness.AgentEnv(t, brain, api.Mint(t, "live-celery")), "-E", "-c", "2")
+	harness.StartRQ(t, "live-rq", rq, harness.AgentEnv(t, brain, api.Mint(t, "live-rq")), "default")
+	c := newControl(t, brain, api.Mint(t, "probe"))
+	env := []string{
+		"Z4J_E2E_URL=" + brain.URL(), "Z4J_E2E_PROJECT=" + harness.Project, "Z4J_E2E_CONTROL=" + c.url,
+		"Z4J_E2E_PRODUCER=" + harness.ProducerCommand(t, "celery", celery),
+		"Z4J_E2E_RQ_PRODUCER=" + harness.ProducerCommand(t, "rq", rq),
+	}
+	c.during(func() { browse(t, "e2e:live", "live", env...) })
+}
+
 // fill makes a project with so many made-up tasks, whose agents stay and answer until the test ends.
 func fill(t *testing.T, brain *harness.Brain, api *harness.Client, project string, tasks int) {
 	t.Helper()

@@ -38,6 +38,12 @@ if engine == "celery":
         if op == "revoke":
             celery_app.app.control.revoke(request["id"], terminate=request.get("terminate", False))
             return {}
+        if op == "depth":
+            with celery_app.app.connection_for_read() as broker:
+                return {"value": broker.default_channel.client.llen(request["queue"])}
+        if op == "result":
+            result = celery_app.app.AsyncResult(request["id"])
+            return {"value": {"state": result.state, "result": str(result.result), "args": result.args}}
         if op == "inspect":
             inspect = celery_app.app.control.inspect(timeout=2)
             return {"value": getattr(inspect, request["what"])(*request.get("items") or [])}
@@ -65,6 +71,10 @@ else:
                 Queue.prepare_data(request["task"], args=(i, 1)) for i in range(request["count"])
             ])
             return {"ids": [job.id for job in jobs]}
+        if op == "depth":
+            return {"value": len(Queue(request["queue"], connection=connection))}
+        if op == "failed":
+            return {"value": Queue(request.get("queue", "default"), connection=connection).failed_job_registry.get_job_ids()}
         if op == "status":
             return {"value": Job.fetch(request["id"], connection=connection).get_status(refresh=True)}
         raise ValueError(f"unknown op {op}")

@@ -10,7 +10,8 @@
  * @property {string | RegExp} [empty]   what it says without data; left out when it needs none
  * @property {string} [shows]  selector of what it shows with data
  * @property {RegExp} [fails]  the requests that fail in its failing state, when not all of the project's
- * @property {string} [live]   selector of what changes when a task of the project ends
+ * @property {object} [live]   what changes when a task of the project ends (stopwatch.mjs); `of` makes it of the
+ *   task's id, `own` says that the page is the task's own
  * @property {true} [restless]  differs between two renders because of what looking at it changes
  * @property {true} [whole]    not of a project: has no empty state of its own
  */
@@ -22,15 +23,27 @@ export const pages = [
     path: (p) => `/projects/${p}/tasks`,
     empty: /Connect your application/,
     shows: "[data-row]",
-    live: "[data-row='0']",
+    live: { of: (id) => ({ see: `[data-row]:has(a[href*="${id}"])`, says: /Success/ }) },
   },
   {
     name: "task",
     path: (p, ids) => `/projects/${p}/tasks/celery/${ids.task}`,
     shows: "[data-testid=verdict]",
   },
-  { name: "queues", path: (p) => `/projects/${p}/queues`, empty: /queue/i, shows: "tbody tr" },
-  { name: "workers", path: (p) => `/projects/${p}/workers`, empty: /worker/i, shows: "tbody tr" },
+  {
+    name: "queues",
+    path: (p) => `/projects/${p}/queues`,
+    empty: /queue/i,
+    shows: "tbody tr",
+    live: { see: "main", changes: true },
+  },
+  {
+    name: "workers",
+    path: (p) => `/projects/${p}/workers`,
+    empty: /worker/i,
+    shows: "tbody tr",
+    live: { see: "main", changes: true },
+  },
   { name: "agents", path: (p) => `/projects/${p}/agents`, empty: /agent/i, shows: "tbody tr" },
   {
     name: "agents-new",
