@@ -29,13 +29,13 @@ export const pages = [
     name: "task",
     path: (p, ids) => `/projects/${p}/tasks/celery/${ids.task}`,
     shows: "[data-testid=verdict]",
+    live: { own: true, see: "[data-testid=verdict]", says: /Succeeded/ },
   },
   {
     name: "queues",
     path: (p) => `/projects/${p}/queues`,
     empty: /queue/i,
     shows: "tbody tr",
-    live: { see: "main", changes: true },
   },
   {
     name: "workers",
