@@ -18,11 +18,11 @@ import { Facts } from "./facts";
 import { Canvas } from "./flowview";
 import { Gantt } from "./gantt";
 import { CalledWith, Result } from "./payload";
-import { taskQueries } from "./queries";
 import { RawEvents } from "./rawevents";
 import { Sent } from "./sent";
 import { Similar } from "./similar";
 import { Steps } from "./steps";
+import { useSurroundings } from "./surroundings";
 import { Traceback } from "./tracebackview";
 import { lookFor, Unknown } from "./unknown";
 import { displayName, isTerminal, judge, shortName } from "./verdict";
@@ -95,24 +95,12 @@ function Loaded({
   onRetry: () => void;
 }) {
   const now = useNow();
-  const poll = pollInterval(useLink());
   const live = !isTerminal(task.state);
-  // What surrounds the task explains one that does not end.
-  const workers = useQuery({
-    ...queries.workers(slug),
-    enabled: live,
-    refetchInterval: live ? 10_000 : false,
-  });
-  const agents = useQuery(queries.agents(slug));
-  const sent = useQuery({ ...taskQueries.sent(slug, task.engine, task.task_id), refetchInterval: poll });
+  const around = useSurroundings(slug, task);
   const list = events ?? none;
   const history = useMemo(() => buildHistory(list, task), [list, task]);
   const retries = retriesOf(task, history.attempts);
-  const found = judge(task, list, now, {
-    workers: workers.data,
-    agents: agents.data,
-    commands: sent.data?.items,
-  });
+  const found = judge(task, list, now, around);
   const failed = task.state === "failure" || task.state === "retry";
   const trace = task.traceback ?? (task.exception?.includes("\n") ? task.exception : null);
 
@@ -163,11 +151,11 @@ function Loaded({
             <Result task={task} />
           </div>
           <Canvas slug={slug} task={task} />
-          <RawEvents events={list} agents={agents.data} />
+          <RawEvents events={list} agents={around.agents} />
         </div>
         <div className="min-w-0 space-y-4">
           <Facts task={task} slug={slug} retries={retries} />
-          <Sent slug={slug} engine={task.engine} commands={sent.data?.items ?? []} />
+          <Sent slug={slug} engine={task.engine} commands={around.commands ?? []} />
           {failed && <Similar slug={slug} task={task} />}
         </div>
       </div>

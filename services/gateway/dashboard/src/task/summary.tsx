@@ -7,6 +7,7 @@ import { argsPreview } from "../tasks/preview";
 import { Absolute, useNow } from "../ui/clock";
 import { CopyButton } from "../ui/controls";
 import { TaskBadge } from "../ui/state";
+import { useSurroundings } from "./surroundings";
 import { Traceback } from "./tracebackview";
 import { displayName, judge, runtime, waitTime } from "./verdict";
 import { VerdictLine } from "./verdictline";
@@ -15,6 +16,7 @@ import { VerdictLine } from "./verdictline";
 export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
   const events = useQuery(queries.events(slug, task.engine, task.task_id));
   const now = useNow();
+  const around = useSurroundings(slug, task);
   const waited = waitTime(task);
   const ran = runtime(task);
   const call = argsPreview(task.args, task.kwargs);
@@ -31,7 +33,7 @@ export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
         <span className="min-w-0 font-semibold">{displayName(task.name)}</span>
         <TaskBadge state={task.state} />
       </div>
-      <VerdictLine verdict={judge(task, events.data?.items ?? [], now)} />
+      <VerdictLine verdict={judge(task, events.data?.items ?? [], now, around)} />
       <dl className="grid grid-cols-[5rem_minmax(0,1fr)] gap-x-3 gap-y-1">
         {facts
           .filter(([, value]) => value)

@@ -144,6 +144,14 @@ pay.errors.Timeout: no answer
       "Probably lost: worker w1 went offline 30.0 s ago and never reported an end, started 1 m 00 s ago",
     );
     expect(lost.advice).toContain("acks_late");
+    const silent = judge(started, [], Date.parse("2026-05-01T10:02:14Z"), {
+      workers: [worker({ agent_id: "a1" })],
+      agents: [agent({ state: "offline" })],
+    });
+    expect(silent.text).toBe(
+      "Probably lost: worker w1 was last heard 1 m 30 s ago and has not reported an end, started 2 m 00 s ago",
+    );
+    expect(silent.advice).toContain("connection to z4j");
     const again = judge(started, [event("started", 14, { worker: "w1" })], now, {
       workers: [worker({})],
       agents: [agent({ last_connect_at: "2026-05-01T10:01:00Z" })],

@@ -191,6 +191,21 @@ function blind(c: Case): string | null {
   return `No ${c.task.engine} agent is online${ago ? `; the last one was heard ${ago} ago` : ""}, so this may be out of date.`;
 }
 
+/** How long a worker may be silent, while its agent is away, before it counts as gone. */
+const silentFor = 60_000;
+
+/**
+ * goneSince is when a worker was last heard, for one that is not there any more: the engine said so, or the agent
+ * that reports it is away and it has been silent since. null for one that is there.
+ */
+function goneSince(worker: Worker, c: Case): string | null {
+  const heard = worker.last_heartbeat ?? worker.created_at;
+  if (worker.state === "offline") return heard;
+  const agent = c.around.agents?.find((each) => each.id === worker.agent_id);
+  const ms = parseTime(heard);
+  return agent && agent.state !== "online" && ms !== null && c.now - ms > silentFor ? heard : null;
+}
+
 function running(c: Case): Verdict {
   const { task, now } = c;
   const name = c.last?.worker ?? task.worker_name;
@@ -198,18 +213,23 @@ function running(c: Case): Verdict {
   const behind = after(c);
   const started = c.last?.startedAt ?? parseTime(task.started_at);
   const time = started !== null ? formatDuration(Math.max(0, now - started)) : null;
-  if (worker?.state === "offline") {
-    const ago = since(worker.last_heartbeat, now);
+  const gone = worker ? goneSince(worker, c) : null;
+  if (worker && gone !== null) {
+    const ago = since(gone, now);
+    const offline = worker.state === "offline";
     return {
       text: join(
-        `Probably lost: worker ${worker.name} went offline${ago ? ` ${ago} ago` : ""} and never reported an end`,
+        offline
+          ? `Probably lost: worker ${worker.name} went offline${ago ? ` ${ago} ago` : ""} and never reported an end`
+          : `Probably lost: worker ${worker.name} was last heard ${ago} ago and has not reported an end`,
         time && `started ${time} ago`,
       ),
       tone: "bad",
-      advice:
+      advice: `${offline ? "" : "If only its connection to z4j is cut, the end is reported once that is back. "}${
         task.engine === "celery"
           ? "Celery hands a task out again only with acks_late; otherwise retry it here once you know that it may run twice."
-          : "If the engine does not hand it out again, retry it here once you know that it may run twice.",
+          : "If the engine does not hand it out again, retry it here once you know that it may run twice."
+      }`,
     };
   }
   const starter = c.events.find((each) => each.kind === "task.started")?.agent_id;
@@ -241,7 +261,10 @@ function consumersOf(c: Case): Worker[] | null {
   const { task, around } = c;
   const known = around.workers?.filter((each) => each.engine === task.engine);
   if (!known || !task.queue || known.every((each) => each.queues.length === 0)) return null;
-  return known.filter((each) => each.state === "online" && each.queues.includes(task.queue ?? ""));
+  return known.filter(
+    (each) =>
+      each.state === "online" && each.queues.includes(task.queue ?? "") && goneSince(each, c) === null,
+  );
 }
 
 function waiting(c: Case): Verdict {

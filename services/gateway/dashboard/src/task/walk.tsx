@@ -46,10 +46,15 @@ export function Walk({ slug, place }: { slug: string; place: Place }) {
     );
   return (
     <nav aria-label="Tasks of the list" className="ml-auto flex items-center gap-1.5">
-      <span className="text-xs text-soft">
+      <Link
+        to="/projects/$slug/tasks"
+        params={{ slug }}
+        search={Object.fromEntries(new URLSearchParams(around.search))}
+        className="text-xs text-accent underline"
+      >
         {around.position} of {around.count}
-        <span className="max-sm:hidden"> in the list</span>
-      </span>
+        <span className="max-sm:sr-only"> in the list</span>
+      </Link>
       {step(previous, "Previous task (k)", "rotate-180")}
       {step(next, "Next task (j)", "")}
     </nav>

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { SkewBanner } from "../agents/skew";
 import { ApiError } from "../api/client";
 import { queries } from "../api/queries";
 import type { Task } from "../api/types";
 import { useMedia } from "../app/media";
 import { useRange } from "../app/range";
+import { rememberList } from "../task/neighbours";
 import { Button, Empty, ErrorNote } from "../ui/controls";
 import { Popover } from "../ui/popover";
 import { useTitle } from "../ui/title";
@@ -132,6 +133,8 @@ export function TasksPage() {
   const [picking, setPicking] = useState(false);
   const loaded = useRef(rows);
   loaded.current = rows;
+  // The page of a task leads to the one before and after it in this list.
+  useEffect(() => rememberList(slug, window.location.search, rows), [slug, rows]);
   const onSelect = useCallback(
     (task: Task, stretch: boolean) =>
       select((old) => (stretch ? stretched : toggled)(old, task, loaded.current)),
