@@ -75,6 +75,17 @@ func (d Database) normalise(home string) (Secret, error) {
 	return "", errDatabaseURL
 }
 
+// ParseDatabase reads a database URL as Z4J_DATABASE_URL is read. home is where a relative SQLite file would lie.
+func ParseDatabase(raw, home string) (Database, error) {
+	d := Database{URL: Secret(raw)}
+	normal, err := d.normalise(home)
+	if err != nil || raw == "" {
+		return d, errors.New("the database URL can't be read: write postgres://user:password@host/name (special characters in the password %-encoded) or sqlite:////absolute/path/z4j.db")
+	}
+	d.URL = normal
+	return d, nil
+}
+
 // SafeURL is the database URL without its password.
 func (d Database) SafeURL() string { return redactURL(string(d.URL)) }
 

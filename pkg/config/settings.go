@@ -65,6 +65,7 @@ type Database struct {
 	PoolSize    int    `env:"Z4J_DATABASE_POOL_SIZE" envDefault:"20" min:"1" max:"200" doc:"Connections to PostgreSQL for one process."`
 	RequireSSL  Bool   `env:"Z4J_REQUIRE_DB_SSL" envDefault:"true" doc:"In production the PostgreSQL URL must carry sslmode=require, verify-ca or verify-full."`
 	AutoMigrate Bool   `env:"Z4J_AUTO_MIGRATE" envDefault:"true" doc:"Let serve bring the schema up to date at start."`
+	CopyFrom    string `env:"Z4J_COPY_FROM" doc:"When serve finds an empty PostgreSQL: the SQLite file whose installation it copies in first. none: start anew although the state directory holds an installation."`
 	RedisURL    Secret `env:"Z4J_REDIS_URL" doc:"Redis for fan-out between replicas. Unset: in-process channels."`
 	BusDrop     int    `env:"Z4J_BUS_DROP_PERCENT" envDefault:"0" min:"0" max:"100" doc:"Hints to lose on purpose, to test that nothing depends on them. Leave it at 0."`
 }

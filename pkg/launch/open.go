@@ -34,6 +34,9 @@ func poolSize(cfg *config.Config) int {
 	return cfg.Database.PoolSize
 }
 
+// ErrUnfinishedCopy says that a database holds only a part of an installation.
+var ErrUnfinishedCopy = errors.New("a copy into this database was begun and not finished: run the same 'z4j copy-to' again, it goes on where it stopped")
+
 // AwaitStore opens the database of the settings and waits until it answers and has the schema of this binary. A database
 // that can never do (too old, without the needed rights, migrated by a newer version) is an *ExitError at once.
 func AwaitStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
@@ -78,6 +81,13 @@ func usable(ctx context.Context, s *store.Store) error {
 			return fail(ExitRefused, "%w", err)
 		}
 		return err
+	}
+	begun, err := s.CopyBegun(ctx)
+	if err != nil {
+		return err
+	}
+	if begun {
+		return fail(ExitState, "%w", ErrUnfinishedCopy)
 	}
 	current, head, err := s.SchemaVersion(ctx)
 	switch {

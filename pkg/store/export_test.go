@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
+	"github.com/z4jdev/z4j/pkg/store/internal/transfer"
 )
 
 // ExecForTest runs one statement in a transaction, once for each list of arguments, to seed rows that
@@ -101,4 +102,20 @@ func (d spyDB) Query(ctx context.Context, query string, args ...any) (pgx.Rows, 
 func (d spyDB) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
 	d.explain(ctx, query, args)
 	return d.DBTX.QueryRow(ctx, query, args...)
+}
+
+// ContentForTest reads every copied table in a form that does not depend on the engine; lite is an SQLite store of the same
+// schema, whose catalogue says what there is.
+func (s *Store) ContentForTest(ctx context.Context, lite *Store) (map[string][][]any, error) {
+	tables, err := transfer.Catalogue(ctx, lite.eng.read())
+	if err != nil {
+		return nil, err
+	}
+	content := map[string][][]any{}
+	for i := range tables {
+		if content[tables[i].Name], err = transfer.Rows(ctx, &tables[i], transfer.Side{Postgres: s.Engine() != "sqlite", Read: s.eng.read()}); err != nil {
+			return nil, err
+		}
+	}
+	return content, nil
 }

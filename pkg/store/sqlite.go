@@ -166,6 +166,17 @@ func (l *lite) provider() (*goose.Provider, *sql.DB, error) {
 	return p, d, nil
 }
 
+// vacuumInto writes a compact copy into an empty file: one statement, one state, also while others write. The readers may
+// not do it, the writer would wait.
+func (l *lite) vacuumInto(ctx context.Context, path string) error {
+	d, err := sql.Open("sqlite", "file:"+(&url.URL{Path: l.path}).EscapedPath()+"?_pragma=busy_timeout(30000)")
+	if err != nil {
+		return err
+	}
+	_, err = d.ExecContext(ctx, "VACUUM INTO ?", path)
+	return errors.Join(err, d.Close())
+}
+
 func (l *lite) migrate(ctx context.Context) error {
 	p, d, err := l.provider()
 	if err != nil {

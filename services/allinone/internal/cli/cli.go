@@ -177,7 +177,7 @@ Settings come from the environment, ./.env, config.env and secret.env; see 'z4j 
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.versionCommand(), a.doctorCommand(),
 		a.superuserCommand(), a.passwordCommand(), a.hostsCommand(), a.migrateCommand(), a.resetSetupCommand(),
-		a.resetCommand(), a.configCommand(), a.metricsTokenCommand(), a.auditCommand())
+		a.resetCommand(), a.configCommand(), a.metricsTokenCommand(), a.auditCommand(), a.copyCommand(), a.backupCommand(), a.restoreCommand())
 	root.AddCommand(a.singleCommands()...)
 	coded(root)
 	return root
@@ -224,6 +224,9 @@ func (a *app) open(ctx context.Context, cfg *config.Config, log *slog.Logger, m 
 	}
 	if err := s.Preflight(ctx); errors.Is(err, store.ErrUnusable) {
 		return nil, errors.Join(fail(exitRefused, "%w", err), s.Close())
+	}
+	if begun, err := s.CopyBegun(ctx); err == nil && begun {
+		return nil, errors.Join(fail(exitState, "%w", launch.ErrUnfinishedCopy), s.Close())
 	}
 	if err := a.schema(ctx, s, m); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -151,6 +151,9 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := a.adopt(cmd.Context(), cfg, s); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	// The listener comes before anything is printed: a link to a port that somebody else holds helps nobody.
 	ln, err := launch.Listen(cmd.Context(), cfg)
 	if err != nil {
