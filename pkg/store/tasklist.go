@@ -520,3 +520,17 @@ func (s *Store) fetchTasks(ctx context.Context, places []TaskCursor, basic bool)
 	slices.SortFunc(tasks, func(a, b Task) int { return cmp.Compare(order[a.ID], order[b.ID]) })
 	return tasks, err
 }
+
+// TasksOfIssue returns the tasks whose last failure belongs to an issue, the latest failure first, as basic rows.
+func (s *Store) TasksOfIssue(ctx context.Context, projectID int64, fingerprint string, limit int) ([]TaskView, error) {
+	b := &builder{}
+	b.add("project_id = " + b.arg(projectID))
+	b.add("fingerprint = " + b.arg(fingerprint))
+	b.add("fingerprint IS NOT NULL")
+	b.add("last_failed_at IS NOT NULL")
+	tasks, err := s.readTasks(ctx, "SELECT "+basicColumns+" FROM tasks"+b.where()+" ORDER BY last_failed_at DESC LIMIT "+b.arg(int64(limit)), b.args, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks of an issue: %w", s.err(err))
+	}
+	return s.viewTasks(ctx, tasks)
+}

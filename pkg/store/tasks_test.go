@@ -43,22 +43,24 @@ func seedTasks(t *testing.T, s *store.Store, projectID int64, n int) {
 			started = &at
 		}
 		var fingerprint, exception *string
+		var failedAt *time.Time
 		var runtime *int64
 		switch state {
 		case domain.StateFailure:
 			fingerprint, exception = new(fmt.Sprintf("f%d", i%4)), new("ValueError: no "+strconv.Itoa(i%7))
+			failedAt = &at
 		case domain.StateSuccess:
 			runtime = new(int64(i % 500))
 		default:
 		}
 		rows = append(rows, []any{
 			projectID, engine, fmt.Sprintf("id-%06d", i), names[i%len(names)], queue, worker, int64(state),
-			int64(domain.PriorityNormal), at, started, start.Add(time.Duration(i) * time.Second), at, fingerprint, exception, runtime,
+			int64(domain.PriorityNormal), at, started, start.Add(time.Duration(i) * time.Second), at, fingerprint, exception, runtime, failedAt,
 		})
 	}
 	err = s.ExecForTest(t.Context(), "INSERT INTO tasks (project_id, engine_id, task_id, name_id, queue_id, worker_id, state, priority, "+
-		"received_at, started_at, seen_at, updated_at, fingerprint, exception, runtime_ms) "+
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)", rows...)
+		"received_at, started_at, seen_at, updated_at, fingerprint, exception, runtime_ms, last_failed_at) "+
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)", rows...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +266,7 @@ func TestTaskTree(t *testing.T) {
 }
 
 func usesIndex(plan, index string) bool {
-	for _, words := range []string{"USING INDEX ", "USING COVERING INDEX ", "Index Scan using ", "Index Only Scan using "} {
+	for _, words := range []string{"USING INDEX ", "USING COVERING INDEX ", "Index Scan using ", "Index Scan Backward using ", "Index Only Scan using "} {
 		if strings.Contains(plan, words+index+" ") {
 			return true
 		}
@@ -376,5 +378,16 @@ func taskListPlans(t *testing.T, s *store.Store, projectID int64) {
 			t.Errorf("%s: plan\n%s", tc.name, plan)
 		}
 		t.Logf("%-15s %v", tc.name, took)
+	}
+	for name, read := range map[string]func() (int, error){
+		"tasks_fingerprint": func() (int, error) {
+			list, err := s.TasksOfIssue(t.Context(), projectID, "f1", 20)
+			return len(list), err
+		},
+	} {
+		n, err := read()
+		if plan := plans.Take(); err != nil || n != 20 || !usesIndex(plan, name) || sorts(plan) {
+			t.Errorf("%s: %d rows, %v, plan\n%s", name, n, err, plan)
+		}
 	}
 }

@@ -66,9 +66,6 @@ func (b *RetryTaskRequest) Validate(faults *httpx.Faults) {
 	}
 }
 
-// nativeRetry reports whether an engine can run a task again by its id alone.
-func nativeRetry(engine string) bool { return engine == "celery" || engine == "rq" }
-
 // honoursPriority reports whether an engine takes a priority on a retry. The others refuse the whole retry when one is sent.
 func honoursPriority(engine string) bool { return engine == "celery" }
 
@@ -85,7 +82,7 @@ func (g *group) retryTask(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !nativeRetry(b.Engine) && !overridden {
+	if !offer.NativeRetry(b.Engine) && !overridden {
 		return nil, refuse(http.StatusConflict, domain.CodeConflict,
 			"engine '"+b.Engine+"' can't run a task again by its id; send override_args and override_kwargs, both of them", map[string]any{"engine": b.Engine})
 	}

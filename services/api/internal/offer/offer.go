@@ -51,6 +51,9 @@ func (i Inventory) Allows(engine string, capabilities ...string) bool {
 	return slices.ContainsFunc(capabilities, func(c string) bool { return slices.Contains(i.Capabilities[engine], c) })
 }
 
+// NativeRetry reports whether an engine can run a task again by its id alone.
+func NativeRetry(engine string) bool { return engine == "celery" || engine == "rq" }
+
 // Action is one action as a page may offer it.
 type Action struct {
 	Action  string `json:"action"`

@@ -62,12 +62,11 @@ func (g *group) list(r *rest.Request) (any, error) {
 	}
 	out := TaskListResponse{Items: make([]TaskPublic, 0, len(list.Tasks))}
 	for i := range list.Tasks {
-		item := public(&r.Project, &list.Tasks[i])
+		show := public
 		if page.Basic {
-			item.ArgsPreview, item.KwargsPreview = list.Tasks[i].Args, list.Tasks[i].Kwargs
-			item.Args, item.Kwargs = nil, nil
+			show = small
 		}
-		out.Items = append(out.Items, item)
+		out.Items = append(out.Items, show(&r.Project, &list.Tasks[i]))
 	}
 	if list.Next != nil {
 		uid, err := g.cfg.Store.TaskUID(ctx, list.Next.ID)

@@ -58,7 +58,11 @@ func Ops(cfg Config) []rest.Op {
 		Response: TaskFacetsResponse{}, Status: http.StatusOK, Handle: g.facets, Errors: []int{http.StatusGatewayTimeout},
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}", ID: "get_task", Tag: tag, Action: auth.TaskRead,
-		Summary: "Show a task", Access: rest.Session, Response: TaskPublic{}, Status: http.StatusOK, Handle: g.detail,
+		Summary: "Show a task and what can be done to it", Access: rest.Session, Response: TaskDetail{}, Status: http.StatusOK, Handle: g.detail,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}/similar", ID: "list_similar_tasks", Tag: tag, Action: auth.TaskRead,
+		Summary: "List tasks that failed like this one, or failures of the same name", Access: rest.Session, Query: SimilarQuery{},
+		Response: SimilarTasksResponse{}, Status: http.StatusOK, Handle: g.similar, Errors: []int{http.StatusGatewayTimeout},
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}/tree", ID: "get_task_tree", Tag: tag, Action: auth.TaskRead,
 		Summary: "Show the tree a task belongs to, at most 500 nodes", Access: rest.Session, Response: TaskTreeResponse{}, Status: http.StatusOK, Handle: g.tree,
@@ -165,6 +169,15 @@ func public(p *store.Project, t *store.TaskView) TaskPublic {
 	}
 }
 
+// small is a task read as a basic row: its arguments are cut, and so no JSON.
+func small(p *store.Project, t *store.TaskView) TaskPublic {
+	args, kwargs := t.Args, t.Kwargs
+	t.Args, t.Kwargs = nil, nil
+	out := public(p, t)
+	out.ArgsPreview, out.KwargsPreview = args, kwargs
+	return out
+}
+
 // pageSize caps what the caller asks for.
 func (g *group) pageSize(asked int) int {
 	if asked <= 0 {
@@ -217,14 +230,6 @@ func (g *group) find(r *rest.Request) (store.TaskView, error) {
 
 func unknownTask(engine, id string) error {
 	return &domain.Error{Code: domain.CodeNotFound, Message: "task not found", Details: map[string]any{"engine": engine, "task_id": id}}
-}
-
-func (g *group) detail(r *rest.Request) (any, error) {
-	t, err := g.find(r)
-	if err != nil {
-		return nil, err
-	}
-	return public(&r.Project, &t), nil
 }
 
 // maxTree bounds a tree.
