@@ -657,6 +657,12 @@ export interface SettingItem {
   value: string;
 }
 
+export interface SimilarTasksResponse {
+  by: "fingerprint" | "name";
+  fingerprint: string | null;
+  items: TaskPublic[];
+}
+
 export interface SlowTask {
   n: number;
   name: string;
@@ -715,6 +721,38 @@ export interface TargetPublic {
   task_id: string | null;
   worker: string | null;
   worker_id: string | null;
+}
+
+export interface TaskDetail {
+  allowed_actions: Action[];
+  args: Json;
+  args_preview?: string | null;
+  created_at: string;
+  engine: string;
+  eta: string | null;
+  exception: string | null;
+  fingerprint: string | null;
+  finished_at: string | null;
+  id: string;
+  kwargs: Json;
+  kwargs_preview?: string | null;
+  name: string;
+  parent_task_id: string | null;
+  priority: string;
+  project_id: string;
+  queue: string | null;
+  received_at: string | null;
+  result: Json;
+  retry_count: number;
+  root_task_id: string | null;
+  runtime_ms: number | null;
+  started_at: string | null;
+  state: string;
+  tags: string[];
+  task_id: string;
+  traceback: string | null;
+  updated_at: string;
+  worker_name: string | null;
 }
 
 export interface TaskFacetsResponse {
