@@ -175,16 +175,21 @@ function Ask({
   );
   const [picked, setPicked] = useState<Record<string, string>>({});
   const counts = useRef({ ok: 0, failed: 0 });
+  const gone = useRef<string[]>([]);
+  // Only when the result was read: without a selection there is no bar, and this dialog is its child.
+  const close = () => {
+    onClose();
+    if (gone.current.length > 0) onGone(gone.current);
+  };
   const { verb, done, danger } = words[action];
   const n = made.tasks.length;
 
   const run = async (report: (result: ItemResult) => void, signal: AbortSignal) => {
     counts.current = { ok: 0, failed: 0 };
-    const gone: string[] = [];
     const tell = (outcome: Outcome) => {
       if (outcome.ok) counts.current.ok++;
       else counts.current.failed++;
-      if (outcome.ok && action === "delete") gone.push(outcome.task.id);
+      if (outcome.ok && action === "delete") gone.current.push(outcome.task.id);
       report(itemOf(slug, outcome));
     };
     const by = Object.fromEntries(
@@ -202,7 +207,6 @@ function Ask({
           signal,
         );
     } finally {
-      if (gone.length > 0) onGone(gone);
       void client.invalidateQueries({ queryKey: ["p", slug] });
       const { ok, failed } = counts.current;
       if (ok + failed > 0)
@@ -231,7 +235,7 @@ function Ask({
       reason={made.reason ?? (n === 0 ? "Nothing is left to do" : null)}
       irreversible={consequence(action, made)}
       onConfirm={run}
-      onClose={onClose}
+      onClose={close}
     >
       {made.reason && <p>{made.reason}.</p>}
       {!made.reason &&

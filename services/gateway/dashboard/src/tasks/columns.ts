@@ -18,7 +18,7 @@ export const columns = [
     id: "detail",
     label: "Error or arguments",
     track: "minmax(10rem,3fr)",
-    about: "the error of a failed task, the arguments of any other",
+    about: "whichever says more",
   },
   { id: "exception", label: "Exception", track: "minmax(10rem,2fr)" },
   { id: "args", label: "Arguments", track: "minmax(8rem,2fr)" },

@@ -160,7 +160,7 @@ function Group({
   const listed = [...gone.map((value) => ({ value, count: 0 })), ...values];
   const most = Math.max(1, ...listed.map((each) => each.count));
   return (
-    <section aria-label={title} className="space-y-1">
+    <section aria-label={`By ${title.toLowerCase()}`} className="space-y-1">
       <h2 className="text-xs font-semibold text-soft">{title}</h2>
       {loading && (
         <div aria-hidden="true" className="space-y-1.5">

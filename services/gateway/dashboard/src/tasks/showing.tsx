@@ -108,14 +108,17 @@ export function Exporting({
     >
       <div className="w-72 space-y-3 p-2">
         <p>
-          {total}, as a file. <span className="text-soft">The filter and the time range count.</span>
+          {total.replace(/^more/, "More")}, as a file.{" "}
+          <span className="text-soft">
+            The filter and the time range count.{which === "all" ? " Results and tracebacks are in it." : ""}
+          </span>
         </p>
         <Choice
           label="Columns of the file"
           value={which}
           options={[
             { value: "shown", label: "Columns shown" },
-            { value: "all", label: "All, with tracebacks" },
+            { value: "all", label: "All columns" },
           ]}
           onChange={setWhich}
         />

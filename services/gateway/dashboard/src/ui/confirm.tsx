@@ -99,7 +99,11 @@ export function ConfirmDialog(props: Props) {
                     ? "This concerns"
                     : `${atLeast ? "At least " : ""}${count} in all, for example`}
                 </p>
-                <ul className="mt-1 max-h-40 overflow-y-auto rounded-md border border-line">
+                <ul
+                  className="mt-1 max-h-40 overflow-y-auto rounded-md border border-line"
+                  tabIndex={0}
+                  aria-label="Some of them"
+                >
                   {sample.map((each, i) => (
                     // biome-ignore lint/suspicious/noArrayIndexKey: a fixed list that is only read
                     <li key={i} className="truncate border-line border-t px-2 py-1 first:border-t-0">
