@@ -77,12 +77,11 @@ export function BulkBar(props: Props) {
         {selection.everything ? `Everything that matches: ${props.total}` : `${count} selected`}
       </span>
       {!selection.everything && props.allLoaded && props.more && (
-        <button
-          type="button"
-          className="truncate text-accent underline max-sm:hidden"
-          onClick={props.onEverything}
-        >
-          Select everything that matches ({props.total})
+        <button type="button" className="truncate text-accent underline" onClick={props.onEverything}>
+          <span className="max-sm:sr-only">Select everything that matches ({props.total})</span>
+          <span aria-hidden="true" className="sm:hidden">
+            all {props.total}
+          </span>
         </button>
       )}
       <div className="ml-auto flex shrink-0 items-center gap-1.5">

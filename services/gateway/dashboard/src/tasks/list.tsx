@@ -30,6 +30,7 @@ import { FirstSteps } from "./firststeps";
 import { Grid } from "./grid";
 import { SilentWorkerHint } from "./hint";
 import { FacetsIcon } from "./icons";
+import type { LiveList } from "./live";
 import { Peek } from "./peek";
 import { parse } from "./query";
 import {
@@ -176,7 +177,7 @@ export function TasksPage() {
 
   const filtered = q !== "";
   const neverAny = list !== null && rows.length === 0 && !filtered && (stats.data?.tasks_total ?? 0) === 0;
-  const total = list === null || stale ? null : totalText(list.total, rows.length, more !== null);
+  const total = list === null || stale ? null : totalText(list, rows.length);
   const showsBulk = !isEmpty(selection);
   const facetProps = { facets: facets.data, parsed, q, onChange: setQ };
   const open = openId ? splitOpen(openId) : null;
@@ -361,10 +362,13 @@ function splitOpen(open: string): { engine: string; taskId: string } {
 
 const lower = (text: string) => (text.startsWith("Last ") ? `in the last ${text.slice(5)}` : text);
 
-function totalText(total: number | null, loaded: number, more: boolean): string {
-  if (!more) return `${loaded} ${loaded === 1 ? "task" : "tasks"}`;
-  if (total === null) return `more than ${Math.max(counted, loaded).toLocaleString("en")} tasks`;
-  return `${total} ${total === 1 ? "task" : "tasks"}`;
+function totalText({ total, cursor, searchedTo }: LiveList, loaded: number): string {
+  const tasks = (n: number) => `${n} ${n === 1 ? "task" : "tasks"}`;
+  if (cursor === null) return tasks(loaded);
+  if (total !== null) return tasks(total);
+  // A search that is still going back in time has an end that nobody knows yet.
+  if (searchedTo !== null || loaded === 0) return `${loaded} found so far`;
+  return `more than ${Math.max(counted, loaded).toLocaleString("en")} tasks`;
 }
 
 function Foot({ total, window, loading }: { total: string | null; window: string; loading: boolean }) {
