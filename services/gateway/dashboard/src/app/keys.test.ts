@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from "vitest";
 import { keyTable, matchKey } from "./keys";
-import { addressOf, pageAt, pages } from "./pages";
+import { addressOf, obeysRange, pageAt, pages } from "./pages";
 
 const press = (key: string, mod = false) => ({ key, mod });
 
@@ -61,4 +61,13 @@ describe("pages", () => {
     ).toBe(true);
     expect(pages.map((page) => addressOf(page, "a b"))).toContain("/projects/a%20b/tasks");
   });
+  it.each([
+    ["/home", true],
+    ["/projects/shop", true],
+    ["/projects/shop/tasks", true],
+    ["/projects/shop/tasks/celery/abc", false],
+    ["/projects/shop/queues/celery/mail", true],
+    ["/projects/shop/agents/new", false],
+    ["/system", false],
+  ])("%s obeys the time range: %s", (path, want) => expect(obeysRange(path, "shop")).toBe(want));
 });

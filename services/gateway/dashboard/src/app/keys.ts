@@ -35,12 +35,19 @@ export const keyTable: KeyEntry[] = [
   { keys: ["/"], what: "Filter this page, or search", group: "Anywhere", action: { do: "search" } },
   { keys: ["?"], what: "This help", group: "Anywhere", action: { do: "help" } },
   { keys: ["esc"], what: "Close what is open", group: "Anywhere", action: { do: "page" } },
-  { keys: ["j"], what: "Next row", group: "Lists", action: { do: "row", step: 1 } },
-  { keys: ["k"], what: "Previous row", group: "Lists", action: { do: "row", step: -1 } },
+  {
+    keys: ["j"],
+    what: "Next row; on a task, the next task of the list",
+    group: "Lists",
+    action: { do: "row", step: 1 },
+  },
+  { keys: ["k"], what: "Previous row, or task", group: "Lists", action: { do: "row", step: -1 } },
   { keys: ["enter"], what: "Open the row", group: "Lists", action: { do: "page" } },
+  { keys: ["space"], what: "Look at the task beside the list", group: "Tasks", action: { do: "page" } },
+  { keys: ["X"], what: "Select up to here", group: "Tasks", action: { do: "page" } },
   { keys: ["x"], what: "Select the row", group: "Lists", action: { do: "select" } },
   { keys: ["n"], what: "Show new rows", group: "Lists", action: { do: "page" } },
-  { keys: ["r"], what: "Retry", group: "Tasks", action: { do: "page" } },
+  { keys: ["r"], what: "Retry the task, or the selected ones", group: "Tasks", action: { do: "page" } },
 ];
 
 /** How long a chord waits for its second key. */

@@ -28,15 +28,18 @@ export interface PageEntry {
   phone?: boolean;
   /** Only for administrators of the installation. */
   admin?: boolean;
+  /** Its numbers obey the time range: "all" with the pages below it, "list" without. */
+  range?: "all" | "list";
   /** Only itself is current, not what is below its address. */
   exact?: boolean;
 }
 
 /** Every page of the dashboard, once: rail, bottom bar, palette, breadcrumb and keyboard map are made from it. */
 export const pages: PageEntry[] = [
-  { id: "home", label: "Home", to: "/home", group: "Start", chord: "h", Icon: HomeIcon },
+  { id: "home", label: "Home", to: "/home", group: "Start", chord: "h", Icon: HomeIcon, range: "all" },
   {
     id: "overview",
+    range: "all",
     label: "Overview",
     to: "/projects/$slug",
     group: "Monitor",
@@ -47,6 +50,7 @@ export const pages: PageEntry[] = [
   },
   {
     id: "tasks",
+    range: "list",
     label: "Tasks",
     to: "/projects/$slug/tasks",
     group: "Monitor",
@@ -56,6 +60,7 @@ export const pages: PageEntry[] = [
   },
   {
     id: "issues",
+    range: "all",
     label: "Issues",
     to: "/projects/$slug/issues",
     group: "Monitor",
@@ -65,6 +70,7 @@ export const pages: PageEntry[] = [
   },
   {
     id: "trends",
+    range: "all",
     label: "Trends",
     to: "/projects/$slug/trends",
     group: "Monitor",
@@ -73,6 +79,7 @@ export const pages: PageEntry[] = [
   },
   {
     id: "queues",
+    range: "all",
     label: "Queues",
     to: "/projects/$slug/queues",
     group: "Monitor",
@@ -82,6 +89,7 @@ export const pages: PageEntry[] = [
   },
   {
     id: "workers",
+    range: "all",
     label: "Workers",
     to: "/projects/$slug/workers",
     group: "Monitor",
@@ -98,6 +106,7 @@ export const pages: PageEntry[] = [
   },
   {
     id: "commands",
+    range: "list",
     label: "Commands",
     to: "/projects/$slug/commands",
     group: "Control",
@@ -141,4 +150,11 @@ export function pageAt(pathname: string, slug: string | null): PageEntry | null 
     }
   }
   return best;
+}
+
+/** obeysRange tells whether the time range belongs into the top bar of a page. */
+export function obeysRange(pathname: string, slug: string | null): boolean {
+  const page = pageAt(pathname, slug);
+  if (!page?.range) return false;
+  return page.range === "all" || pathname.replace(/\/+$/, "") === addressOf(page, slug);
 }

@@ -49,6 +49,9 @@ function pointsOf(item: Item, typed: string): number {
 /** Typing rests this long before the API is asked. */
 const restFor = 150;
 
+/** The task list's filter language reads `name:value`; whatever may look like that goes in quotes. */
+const asText = (typed: string): string => (/^[\w.-]+$/.test(typed) ? typed : JSON.stringify(typed));
+
 interface IssueRow {
   fingerprint: string;
   sample_exception: string | null;
@@ -240,7 +243,11 @@ export default function Palette({
               group: "Tasks",
               label: `Search all tasks for “${typed.trim()}”`,
               Icon: SearchIcon,
-              goto: { to: "/projects/$slug/tasks", params: { slug }, search: { q: typed.trim() } } as Goto,
+              goto: {
+                to: "/projects/$slug/tasks",
+                params: { slug },
+                search: { q: asText(typed.trim()) },
+              } as Goto,
             },
           },
         ]

@@ -90,7 +90,11 @@ export function Shortcuts({
     const late = (event: KeyboardEvent) => {
       if (typing(event)) return;
       const match = matchKey({ key: event.key, mod: false }, false);
-      if (match && match !== "armed") obey(event, match.action);
+      if (!match || match === "armed") return;
+      const { action } = match;
+      if (action.do !== "row" && action.do !== "select") obey(event, action);
+      // A page that walks its rows itself comes first.
+      else window.setTimeout(() => !event.defaultPrevented && todo.current(action));
     };
     window.addEventListener("keydown", early, true);
     window.addEventListener("keydown", late);
@@ -102,7 +106,7 @@ export function Shortcuts({
   return null;
 }
 
-const focusedRow = () => document.activeElement?.closest<HTMLElement>("[data-row]") ?? null;
+const focusedRow = () => document.activeElement?.closest<HTMLElement>("[data-rows] [data-row]") ?? null;
 
 function walkRows(step: 1 | -1): boolean {
   const current = focusedRow();

@@ -12,12 +12,10 @@ import { applyTheme, ThemeSwitch, useTheme } from "../ui/theme";
 import { useLogout } from "./actions";
 import { Connection } from "./connection";
 import { Breadcrumb } from "./crumbs";
+import { obeysRange } from "./pages";
 import { ProjectSwitcher } from "./rail";
 import { RangePicker } from "./range";
 import { paletteKeys } from "./shortcuts";
-
-/** Addresses whose numbers obey the time range. */
-const withRange = /^\/(?:home$|projects\/[^/]+(?:\/|$)(?!agents|commands|dead-letters))/;
 
 /** TopBar: where am I, find, which window of time, how fresh, whose clock, who am I. */
 export function TopBar({
@@ -49,7 +47,7 @@ export function TopBar({
         <span className="flex-1 text-left max-lg:hidden">Search</span>
         <kbd className="text-xs max-lg:hidden">{paletteKeys}</kbd>
       </button>
-      {withRange.test(pathname) && <RangePicker />}
+      {obeysRange(pathname, project?.slug ?? null) && <RangePicker />}
       {project && <Connection />}
       <ZoneMenu />
       <ThemeSwitch className="max-md:hidden" />

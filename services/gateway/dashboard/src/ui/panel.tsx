@@ -27,6 +27,16 @@ export function SidePanel({
   const id = useId();
   const close = useRef(onClose);
   close.current = onClose;
+  const self = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const opener = document.activeElement as HTMLElement | null;
+    const panel = self.current;
+    return () => {
+      const at = document.activeElement;
+      if (at === null || at === document.body || panel?.contains(at))
+        opener?.focus?.({ preventScroll: true });
+    };
+  }, []);
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
@@ -40,6 +50,7 @@ export function SidePanel({
   }, []);
   return (
     <aside
+      ref={self}
       aria-labelledby={id}
       data-testid="side-panel"
       className="fixed inset-y-0 right-0 z-30 flex w-full flex-col border-line border-l bg-panel md:top-12 md:w-[min(44rem,62vw)]"
