@@ -3,11 +3,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
 )
 
@@ -58,4 +61,149 @@ func (s *Store) Starts(ctx context.Context, projectID int64, from, to time.Time,
 func (s *Store) CountOpenIssues(ctx context.Context, projectID, limit int64) (int64, error) {
 	n, err := s.q.CountOpenIssues(ctx, s.eng.read(), db.CountOpenIssuesParams{ProjectID: projectID, MaxRows: limit})
 	return n, s.err(err)
+}
+
+// Occurrences are the failures of a group in a window, each task with its latest.
+type Occurrences struct {
+	// Buckets divide the window evenly. Of very many failures the newest are counted, and Capped is set.
+	Buckets []int64
+	N       int64
+	Capped  bool
+}
+
+// IssueOccurrences counts the tasks of a failure group by when they failed last, in so many equal parts of a window. It
+// looks at the newest limit of them.
+func (s *Store) IssueOccurrences(ctx context.Context, projectID int64, fingerprint string, from, to time.Time, parts int, limit int64) (Occurrences, error) {
+	out := Occurrences{Buckets: make([]int64, parts)}
+	b := &builder{}
+	b.add("project_id = " + b.arg(projectID))
+	b.add("fingerprint = " + b.arg(fingerprint))
+	b.add("last_failed_at >= " + b.arg(from))
+	b.add("last_failed_at < " + b.arg(to))
+	width := b.arg(max(1, (to.Sub(from).Microseconds()+int64(parts)-1)/int64(parts)))
+	part := "(last_failed_at - CAST(" + b.arg(from.UnixMicro()) + " AS integer)) / CAST(" + width + " AS integer)"
+	if s.eng.name() != "sqlite" {
+		part = "CAST(floor((extract(epoch FROM last_failed_at) * 1000000 - CAST($" + strconv.Itoa(len(b.args)) + " AS bigint)) / CAST(" + width + " AS bigint)) AS bigint)"
+	}
+	query := "SELECT part, count(*) FROM (SELECT " + part + " AS part FROM tasks" + b.where() +
+		" ORDER BY last_failed_at DESC LIMIT " + b.arg(limit) + ") AS newest GROUP BY part"
+	err := s.Read(ctx, query, b.args, func(scan func(...any) error) error {
+		var i, n int64
+		if err := scan(&i, &n); err != nil {
+			return err
+		}
+		out.Buckets[min(max(i, 0), int64(parts)-1)] += n
+		out.N += n
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("count occurrences: %w", err)
+	}
+	out.Capped = out.N >= limit
+	return out, nil
+}
+
+// IssueTasks returns the tasks of a failure group that failed last before a time, newest first.
+func (s *Store) IssueTasks(ctx context.Context, projectID int64, fingerprint string, before time.Time, limit int) ([]TaskView, error) {
+	b := &builder{}
+	b.add("project_id = " + b.arg(projectID))
+	b.add("fingerprint = " + b.arg(fingerprint))
+	b.add("last_failed_at < " + b.arg(before))
+	query := "SELECT " + taskColumns + " FROM tasks" + b.where() + " ORDER BY last_failed_at DESC LIMIT " + b.arg(int64(limit))
+	tasks, err := s.readTasks(ctx, query, b.args, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks of an issue: %w", s.err(err))
+	}
+	return s.viewTasks(ctx, tasks)
+}
+
+// Affected are the task names, queues and workers of a sample of tasks that failed alike, most frequent first.
+type Affected struct {
+	Names, Queues, Workers []Share
+	// N is the size of the sample.
+	N int64
+}
+
+// Share is how often a value occurs.
+type Share struct {
+	Value string
+	N     int64
+}
+
+// IssueAffected looks at the newest sample tasks of a failure group that failed last before a time.
+func (s *Store) IssueAffected(ctx context.Context, projectID int64, fingerprint string, before time.Time, sample int64) (Affected, error) {
+	var out Affected
+	names, queues, workers := map[int64]int64{}, map[int64]int64{}, map[int64]int64{}
+	err := s.Read(ctx, `SELECT name_id, queue_id, worker_id, count(*) FROM (
+			SELECT name_id, queue_id, worker_id FROM tasks WHERE project_id = $1 AND fingerprint = $2 AND last_failed_at < $3
+			ORDER BY last_failed_at DESC LIMIT $4
+		) AS newest GROUP BY name_id, queue_id, worker_id`, []any{projectID, fingerprint, before, sample},
+		func(scan func(...any) error) error {
+			var name, n int64
+			var queue, worker *int64
+			if err := scan(&name, &queue, &worker, &n); err != nil {
+				return err
+			}
+			names[name] += n
+			out.N += n
+			if queue != nil {
+				queues[*queue] += n
+			}
+			if worker != nil {
+				workers[*worker] += n
+			}
+			return nil
+		})
+	if err != nil {
+		return out, fmt.Errorf("read what an issue affects: %w", err)
+	}
+	for from, into := range map[*map[int64]int64]*[]Share{&names: &out.Names, &queues: &out.Queues, &workers: &out.Workers} {
+		*into = []Share{}
+		for id, n := range *from {
+			text, err := s.Name(ctx, id)
+			if err != nil {
+				return out, err
+			}
+			*into = append(*into, Share{text, n})
+		}
+		slices.SortFunc(*into, func(a, b Share) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Value, b.Value)) })
+	}
+	return out, nil
+}
+
+// IssueByFingerprint returns one failure group of a project.
+func (s *Store) IssueByFingerprint(ctx context.Context, projectID int64, fingerprint string) (Issue, error) {
+	issues, err := s.ListIssues(ctx, IssueFilter{ProjectID: projectID, Fingerprint: fingerprint, Limit: 1})
+	if err != nil {
+		return Issue{}, err
+	}
+	if len(issues) == 0 {
+		return Issue{}, domain.ErrNotFound
+	}
+	return issues[0], nil
+}
+
+// Troubles are since when agents are offline and commands wait for an answer, nil when there are none.
+type Troubles struct {
+	// FirstOffline and LastOffline are when the first and the last of the agents that are offline was heard of.
+	FirstOffline, LastOffline *time.Time
+	// Stuck is when the oldest open command was issued.
+	Stuck *time.Time
+}
+
+// Troubles tells since when a project is in trouble.
+func (s *Store) Troubles(ctx context.Context, projectID int64) (Troubles, error) {
+	var t Troubles
+	err := s.Read(ctx, `SELECT min(last_seen_at), max(last_seen_at) FROM agents
+		WHERE project_id = $1 AND revoked_at IS NULL AND state = 'offline'`, []any{projectID},
+		func(scan func(...any) error) error { return scan(&t.FirstOffline, &t.LastOffline) })
+	if err != nil {
+		return t, fmt.Errorf("find since when agents are offline: %w", err)
+	}
+	err = s.Read(ctx, "SELECT min(issued_at) FROM commands WHERE +project_id = $1 AND status IN ('pending', 'dispatched')", []any{projectID},
+		func(scan func(...any) error) error { return scan(&t.Stuck) })
+	if err != nil {
+		return t, fmt.Errorf("find the oldest open command: %w", err)
+	}
+	return t, nil
 }

@@ -323,3 +323,46 @@ func seedSpans(t *testing.T, s *store.Store, project int64, now time.Time, names
 		}
 	}
 }
+
+// However many tasks failed alike, an issue's page looks at a bounded range of their index.
+func TestIssueReads(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ref := storetest.Agent(t, s)
+		var events []store.IngestEvent
+		for i := range 30 {
+			events = append(events, event(domain.KindFailed, fmt.Sprintf("t%d", i), base.Add(time.Duration(i)*time.Minute), func(e *store.IngestEvent) {
+				e.Queue = []string{"mail", "bulk", "mail"}[i%3]
+			}))
+		}
+		ingest(t, s, item(ref, events...))
+		fold(t, s)
+		issues, err := s.ListIssues(t.Context(), store.IssueFilter{ProjectID: ref.ProjectID, Limit: 10})
+		if err != nil || len(issues) != 1 {
+			t.Fatal(issues, err)
+		}
+		print := issues[0].Fingerprint
+		if err := s.ExecForTest(t.Context(), "ANALYZE tasks", nil); err != nil {
+			t.Fatal(err)
+		}
+		plans := s.PlansForTest()
+		o, err := s.IssueOccurrences(t.Context(), ref.ProjectID, print, base, base.Add(40*time.Minute), 4, 100)
+		if err != nil || fmt.Sprint(o.Buckets) != "[10 10 10 0]" || o.N != 30 || o.Capped {
+			t.Errorf("occurrences %+v, %v", o, err)
+		}
+		if o, err = s.IssueOccurrences(t.Context(), ref.ProjectID, print, base, base.Add(40*time.Minute), 4, 15); err != nil || fmt.Sprint(o.Buckets) != "[0 5 10 0]" || !o.Capped {
+			t.Errorf("capped occurrences %+v, %v", o, err)
+		}
+		a, err := s.IssueAffected(t.Context(), ref.ProjectID, print, base.Add(time.Hour), 12)
+		if err != nil || a.N != 12 || fmt.Sprint(a.Queues) != "[{mail 8} {bulk 4}]" || fmt.Sprint(a.Names) != "[{shop.pay 12}]" {
+			t.Errorf("affected %+v, %v", a, err)
+		}
+		tasks, err := s.IssueTasks(t.Context(), ref.ProjectID, print, base.Add(10*time.Minute), 2)
+		if err != nil || len(tasks) != 2 || tasks[0].TaskID != "t9" || tasks[1].TaskID != "t8" {
+			t.Errorf("tasks %+v, %v", tasks, err)
+		}
+		if plan := plans.Take(); s.Engine() == "sqlite" && strings.Count(plan, "INDEX tasks_fingerprint (project_id=? AND fingerprint=? AND last_failed_at") != 4 {
+			t.Errorf("plans\n%s", plan)
+		}
+	})
+}

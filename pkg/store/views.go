@@ -83,8 +83,9 @@ func (s *Store) AgentUID(ctx context.Context, id int64) (uuid.UUID, error) {
 
 // IssueFilter narrows ListIssues. Zero fields do not narrow.
 type IssueFilter struct {
-	ProjectID int64
-	Engine    string
+	ProjectID   int64
+	Engine      string
+	Fingerprint string
 	// Ongoing selects groups with (true) or without (false) tasks still in failure.
 	Ongoing *bool
 	// Since is the earliest last failure.
@@ -111,6 +112,9 @@ func (s *Store) ListIssues(ctx context.Context, f IssueFilter) ([]Issue, error) 
 			return nil, err
 		}
 		b.add("engine_id = " + b.arg(id))
+	}
+	if f.Fingerprint != "" {
+		b.add("fingerprint = " + b.arg(f.Fingerprint))
 	}
 	having := " HAVING sum(occurrences) > 0"
 	if f.Ongoing != nil {

@@ -160,3 +160,128 @@ func TestSeries(t *testing.T) {
 		}
 	})
 }
+
+func TestBreakdown(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		now := shopTasks(w)
+		window := []string{"from", now.Add(-2 * time.Minute).Format(time.RFC3339), "to", now.Add(10 * time.Minute).Format(time.RFC3339)}
+		get := func(query ...string) answer {
+			return w.get("/breakdown", append(append([]string{}, window...), query...)...)
+		}
+		a := get()
+		if at(a.body, "rows", 0, "key") != "shop.boom" || at(a.body, "rows", 0, "failed") != 3.0 || at(a.body, "rows", 0, "failure_rate") != 1.0 ||
+			at(a.body, "rows", 1, "key") != "shop.pay" || at(a.body, "rows", 1, "ended") != 5.0 || at(a.body, "rows", 1, "run", "n") != 5.0 || a.body["keys"] != 2.0 {
+			t.Errorf("by task: %s", a.raw)
+		}
+		total := func(v any) (n float64) {
+			l, _ := v.([]any)
+			if len(l) != 24 {
+				t.Errorf("%d parts", len(l))
+			}
+			for _, x := range l {
+				f, _ := x.(float64)
+				n += f
+			}
+			return n
+		}
+		// Two minutes of twelve are four parts of 24.
+		if s, _ := at(a.body, "rows", 0, "spark_failed").([]any); total(s) < 2 || total(s) > 4 || s[0] != 0.0 {
+			t.Errorf("sparkline: %v", s)
+		}
+		if a := get("sort", "ended", "limit", "1"); at(a.body, "rows", 0, "key") != "shop.pay" || at(a.body, "rows", 1) != nil || a.body["keys"] != 2.0 {
+			t.Errorf("by tasks ended: %s", a.raw)
+		}
+		if a := get("sort", "p95"); at(a.body, "rows", 0, "key") != "shop.pay" {
+			t.Errorf("by run time: %s", a.raw)
+		}
+		if a := get("by", "queue"); at(a.body, "rows", 0, "key") != "default" || at(a.body, "rows", 0, "ended") != 8.0 || at(a.body, "rows", 0, "wait", "n") != 8.0 {
+			t.Errorf("by queue: %s", a.raw)
+		}
+		if a := get("queue", "default", "name", "shop.boom"); at(a.body, "rows", 0, "ended") != 3.0 || a.body["keys"] != 1.0 {
+			t.Errorf("one name: %s", a.raw)
+		}
+		if a := get("queue", "nowhere"); at(a.body, "rows", 0) != nil {
+			t.Errorf("no such queue: %s", a.raw)
+		}
+	})
+}
+
+func TestIssueDetail(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		now := shopTasks(w)
+		a := w.get("/issues", "from", now.Format(time.RFC3339), "to", now.Add(24*time.Minute).Format(time.RFC3339))
+		if at(a.body, "items", 0, "occurrences_in_window") != 3.0 || at(a.body, "items", 0, "spark", 2) != 3.0 || at(a.body, "items", 0, "tasks", 0) != "shop.boom" ||
+			at(a.body, "items", 0, "queues", 0) != "default" {
+			t.Errorf("issues: %s", a.raw)
+		}
+		if a := w.get("/issues", "from", now.Add(5*time.Minute).Format(time.RFC3339)); len(a.items()) != 0 {
+			t.Errorf("issues of a later window: %s", a.raw)
+		}
+		print := a.column("fingerprint")
+		d := w.get("/issues/" + url.PathEscape(print))
+		for _, c := range []struct {
+			want any
+			path []any
+		}{
+			{"ongoing", []any{"status"}},
+			{3.0, []any{"occurrences_in_window"}},
+			{"bad-2", []any{"sample", "task_id"}},
+			{"shop.boom", []any{"sample", "name"}},
+			{"ValueError", []any{"sample", "exception"}},
+			{"shop.boom", []any{"top_names", 0, "value"}},
+			{3.0, []any{"top_queues", 0, "count"}},
+			{"w1@host", []any{"top_workers", 0, "value"}},
+			{"bad-0", []any{"recent", 2, "task_id"}},
+			{nil, []any{"recent", 3}},
+			{3.0, []any{"sample_size"}},
+		} {
+			if got := at(d.body, c.path...); got != c.want {
+				t.Errorf("%v = %v, want %v", c.path, got, c.want)
+			}
+		}
+		if l, _ := d.body["buckets"].([]any); len(l) != 48 || at(d.body, "sample", "traceback") == nil {
+			t.Errorf("issue: %s", d.raw)
+		}
+		if a := w.call("viewer", http.MethodGet, "/projects/shop/issues/none", nil, nil); a.status != http.StatusNotFound {
+			t.Errorf("an unknown issue: %d %s", a.status, a.raw)
+		}
+	})
+}
+
+func TestHomeOverview(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		shopTasks(w)
+		// Three stock events without a name: the group tells the task's real one.
+		a := w.call("viewer", http.MethodGet, "/home/overview", nil, nil)
+		for _, c := range []struct {
+			want any
+			path []any
+		}{
+			{"shop", []any{"projects", 0, "slug"}},
+			{8.0, []any{"projects", 0, "ended"}},
+			{3.0, []any{"projects", 0, "failed"}},
+			{"default", []any{"projects", 0, "worst_queue", "name"}},
+			{1.0, []any{"projects", 0, "open_issues"}},
+			{1.0, []any{"projects", 0, "agents_online"}},
+			{"backlog", []any{"attention", 0, "kind"}},
+			{"shop", []any{"attention", 0, "project"}},
+			{"shop.boom", []any{"failures", 0, "name"}},
+			{3.0, []any{"failures", 0, "occurrences"}},
+			{"bad-2", []any{"failures", 0, "sample", "task_id"}},
+			{nil, []any{"failures", 1}},
+		} {
+			if got := at(a.body, c.path...); got != c.want {
+				t.Errorf("%v = %v, want %v", c.path, got, c.want)
+			}
+		}
+		if at(a.body, "attention", 0, "since") == nil || at(a.body, "projects", 0, "last_activity") == nil {
+			t.Errorf("home: %s", a.raw)
+		}
+		if a := w.call("outsider", http.MethodGet, "/home/overview", nil, nil); a.status != 200 || fmt.Sprint(a.body["projects"], a.body["failures"]) != "[] []" {
+			t.Errorf("home of an outsider: %s", a.raw)
+		}
+	})
+}

@@ -37,6 +37,10 @@ type Store interface {
 	InstallationID(ctx context.Context) (uuid.UUID, error)
 	Sums(ctx context.Context, q store.SumQuery) (map[store.SumKey]*store.Sum, error)
 	WaitingTasks(ctx context.Context, projectID int64, queueID *int64, limit int64) (store.Waiting, error)
+	ListIssues(ctx context.Context, f store.IssueFilter) ([]store.Issue, error)
+	IssueOccurrences(ctx context.Context, projectID int64, fingerprint string, from, to time.Time, parts int, limit int64) (store.Occurrences, error)
+	IssueTasks(ctx context.Context, projectID int64, fingerprint string, before time.Time, limit int) ([]store.TaskView, error)
+	Troubles(ctx context.Context, projectID int64) (store.Troubles, error)
 	Starts(ctx context.Context, projectID int64, from, to time.Time, limit int) ([]store.Start, error)
 	CountOpenIssues(ctx context.Context, projectID, limit int64) (int64, error)
 	Name(ctx context.Context, id int64) (string, error)
@@ -76,6 +80,14 @@ func Ops(cfg Config) []rest.Op {
 		Method: http.MethodGet, Path: "/projects/{slug}/series", ID: "project_series", Tag: "statistics", Action: auth.TrendsRead,
 		Summary: "Outcomes and latencies over time, in buckets without gaps", Access: rest.Session, Query: SeriesQuery{}, Response: SeriesPublic{},
 		Status: http.StatusOK, Handle: g.series,
+	}, {
+		Method: http.MethodGet, Path: "/projects/{slug}/breakdown", ID: "project_breakdown", Tag: "statistics", Action: auth.TrendsRead,
+		Summary: "Outcomes and latencies of a window by task name or queue", Access: rest.Session, Query: BreakdownQuery{}, Response: BreakdownPublic{},
+		Status: http.StatusOK, Handle: g.breakdown,
+	}, {
+		Method: http.MethodGet, Path: "/home/overview", ID: "home_overview", Tag: "home", Action: auth.HomeRead,
+		Summary: "The caller's projects in a window: what each did, what wants looking after, and failures by issue", Access: rest.Session,
+		Query: HomeQuery{}, Response: HomePublic{}, Status: http.StatusOK, Handle: g.home,
 	}, {
 		Method: http.MethodGet, Path: "/home/summary", ID: "home_summary", Tag: "home", Action: auth.HomeRead,
 		Summary: "The caller's projects at a glance", Access: rest.Session, Response: HomeSummaryPublic{}, Status: http.StatusOK, Handle: g.summary,

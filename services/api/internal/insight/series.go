@@ -76,17 +76,9 @@ func (g *group) series(r *rest.Request) (any, error) {
 	width := bucketWidth(to.Sub(from), q.Points)
 	out := SeriesPublic{Window: window, BucketSeconds: int64(width.Seconds()), Buckets: []SeriesBucket{}, Markers: []Marker{}}
 	ask := store.SumQuery{ProjectID: r.Project.ID, From: from.Truncate(width), To: to, Bucket: width}
-	known := true
-	for text, into := range map[string]**int64{q.Name: &ask.Name, q.Queue: &ask.Queue} {
-		if text == "" {
-			continue
-		}
-		id, ok, err := g.store.NameID(ctx, text)
-		if err != nil {
-			return nil, fmt.Errorf("look up %q: %w", text, err)
-		}
-		known = known && ok
-		*into = &id
+	known, err := g.narrow(ctx, &ask, q.Name, q.Queue)
+	if err != nil {
+		return nil, err
 	}
 	sums := map[store.SumKey]*store.Sum{}
 	if known {
