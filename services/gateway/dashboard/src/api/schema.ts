@@ -101,6 +101,29 @@ export interface Backlog {
   waiting_capped: boolean;
 }
 
+export interface BreakdownPublic {
+  grain_seconds: number;
+  keys: number;
+  rows: BreakdownRow[];
+  window: Window;
+}
+
+export interface BreakdownRow {
+  ended: number;
+  failed: number;
+  failure_rate: number;
+  key: string;
+  received: number;
+  retried: number;
+  revoked: number;
+  run: LatencyPublic | null;
+  spark: number[];
+  spark_failed: number[];
+  started: number;
+  succeeded: number;
+  wait: LatencyPublic | null;
+}
+
 export interface BulkDeleteRequest {
   filter_name?: string | null;
   filter_priority?: string[];
@@ -309,6 +332,60 @@ export interface HealthResponse {
   status: string;
 }
 
+export interface HomeAttention {
+  count: number;
+  kind: "agents_offline" | "workers_offline" | "failure_rate" | "stuck_commands" | "backlog";
+  project: string;
+  project_name: string;
+  severity: "critical" | "warning";
+  since: string | null;
+  text: string;
+}
+
+export interface HomeFailure {
+  capped: boolean;
+  exception: string | null;
+  fingerprint: string;
+  first_seen: string;
+  last_seen: string;
+  name: string | null;
+  occurrences: number;
+  open: number;
+  project: string;
+  project_name: string;
+  sample: SampleTask | null;
+  spark: number[];
+}
+
+export interface HomeProject {
+  agents_offline: number;
+  agents_online: number;
+  attention: number;
+  ended: number;
+  environment: string;
+  failed: number;
+  failure_rate: number;
+  id: string;
+  last_activity: string | null;
+  name: string;
+  open_issues: number;
+  slug: string;
+  spark: number[];
+  spark_failed: number[];
+  stuck_commands: number;
+  workers_offline: number;
+  workers_online: number;
+  worst_queue: WorstQueue | null;
+}
+
+export interface HomePublic {
+  attention: HomeAttention[];
+  failures: HomeFailure[];
+  grain_seconds: number;
+  projects: HomeProject[];
+  window: Window;
+}
+
 export interface HomeSummaryPublic {
   aggregate: Aggregate;
   attention: AttentionItem[];
@@ -316,9 +393,38 @@ export interface HomeSummaryPublic {
   user: UserMini;
 }
 
+export interface IssueDetail {
+  bucket_seconds: number;
+  buckets: OccurrenceBucket[];
+  engine_count: number;
+  engines: string[];
+  fingerprint: string;
+  first_seen: string | null;
+  last_seen: string | null;
+  occurrences: number;
+  occurrences_in_window: number;
+  open_count: number;
+  queues: string[];
+  recent: IssueTask[];
+  recovered_count: number;
+  sample: IssueSample | null;
+  sample_exception: string | null;
+  sample_size: number;
+  sample_task_name: string | null;
+  spark: number[];
+  status: "ongoing" | "recovered";
+  tasks: string[];
+  top_names: SharePublic[];
+  top_queues: SharePublic[];
+  top_workers: SharePublic[];
+  window: Window;
+  window_capped: boolean;
+}
+
 export interface IssueListResponse {
   items: IssuePublic[];
   next_cursor: string | null;
+  window: Window;
 }
 
 export interface IssuePublic {
@@ -328,11 +434,38 @@ export interface IssuePublic {
   first_seen: string | null;
   last_seen: string | null;
   occurrences: number;
+  occurrences_in_window: number;
   open_count: number;
+  queues: string[];
   recovered_count: number;
   sample_exception: string | null;
   sample_task_name: string | null;
+  spark: number[];
   status: "ongoing" | "recovered";
+  tasks: string[];
+  window_capped: boolean;
+}
+
+export interface IssueSample {
+  engine: string;
+  exception: string | null;
+  failed_at: string | null;
+  name: string;
+  state: string;
+  task_id: string;
+  traceback: string | null;
+}
+
+export interface IssueTask {
+  engine: string;
+  exception: string | null;
+  failed_at: string | null;
+  name: string;
+  queue: string | null;
+  retries: number;
+  state: string;
+  task_id: string;
+  worker: string | null;
 }
 
 export interface IssuerPublic {
@@ -384,6 +517,11 @@ export interface MembershipPublic {
   user_display_name: string | null;
   user_email: string;
   user_id: string;
+}
+
+export interface OccurrenceBucket {
+  count: number;
+  t: string;
 }
 
 export interface OverviewPublic {
@@ -617,6 +755,11 @@ export interface RetryTaskRequest {
   task_id: string;
 }
 
+export interface SampleTask {
+  engine: string;
+  task_id: string;
+}
+
 export interface SeriesBucket {
   failed: number;
   received: number;
@@ -654,6 +797,11 @@ export interface SettingItem {
   is_secret: boolean;
   name: string;
   source: string;
+  value: string;
+}
+
+export interface SharePublic {
+  count: number;
   value: string;
 }
 
@@ -1055,4 +1203,9 @@ export interface WorkersNow {
   idle_suspect: number;
   offline: number;
   online: number;
+}
+
+export interface WorstQueue {
+  name: string;
+  p95_wait_ms: number;
 }
