@@ -12,14 +12,15 @@ import {
 import { ApiError, api } from "./api/client";
 import { queries } from "./api/queries";
 import { NotFound, PageError } from "./app/errors";
-import { HomeRedirect } from "./app/home";
 import { Shell } from "./app/shell";
 import { parseRange, type RangeSearch } from "./app/window";
 import { LoginPage } from "./auth/login";
 import { SetupPage } from "./auth/setup";
 import { parseCommandSearch } from "./commands/search";
 import { parseDeadLetterSearch } from "./deadletters/search";
+import { parseIssues } from "./issues/search";
 import { parseTaskSearch } from "./tasks/filters";
+import { parseTrends } from "./trends/search";
 import { ToastProvider } from "./ui/toast";
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
@@ -82,7 +83,17 @@ const app = createRoute({
   notFoundComponent: () => <NotFound />,
 });
 
-const home = createRoute({ getParentRoute: () => app, path: "/", component: HomeRedirect });
+const start = createRoute({
+  getParentRoute: () => app,
+  path: "/",
+  component: lazyRouteComponent(() => import("./home/home"), "StartPage"),
+});
+
+const home = createRoute({
+  getParentRoute: () => app,
+  path: "/home",
+  component: lazyRouteComponent(() => import("./home/home"), "HomePage"),
+});
 
 const account = createRoute({
   getParentRoute: () => app,
@@ -105,12 +116,30 @@ const project = createRoute({
   component: Outlet,
 });
 
-const projectIndex = createRoute({
+const overview = createRoute({
   getParentRoute: () => project,
   path: "/",
-  beforeLoad: ({ params }) => {
-    throw redirect({ to: "/projects/$slug/tasks", params, replace: true });
-  },
+  component: lazyRouteComponent(() => import("./overview/overview"), "OverviewPage"),
+});
+
+const trends = createRoute({
+  getParentRoute: () => project,
+  path: "/trends",
+  validateSearch: parseTrends,
+  component: lazyRouteComponent(() => import("./trends/trends"), "TrendsPage"),
+});
+
+const issues = createRoute({
+  getParentRoute: () => project,
+  path: "/issues",
+  validateSearch: parseIssues,
+  component: lazyRouteComponent(() => import("./issues/list"), "IssuesPage"),
+});
+
+const issue = createRoute({
+  getParentRoute: () => project,
+  path: "/issues/$fingerprint",
+  component: lazyRouteComponent(() => import("./issues/detail"), "IssuePage"),
 });
 
 const tasks = createRoute({
@@ -180,12 +209,16 @@ const routeTree = root.addChildren([
   login,
   setup,
   app.addChildren([
+    start,
     home,
     account,
     system,
     unknown,
     project.addChildren([
-      projectIndex,
+      overview,
+      trends,
+      issues,
+      issue,
       tasks,
       task,
       queues,

@@ -140,3 +140,52 @@ export interface Breakdown {
   window: Window;
   rows: BreakdownRow[];
 }
+
+export interface Issue {
+  fingerprint: string;
+  status: "ongoing" | "recovered";
+  occurrences: number;
+  open_count: number;
+  recovered_count: number;
+  first_seen: string | null;
+  last_seen: string | null;
+  engines: string[];
+  sample_exception: string | null;
+  sample_task_name: string | null;
+  /** Occurrences in the window, in 24 equal parts. */
+  spark: number[];
+  tasks: string[];
+  queues: string[];
+}
+
+export interface IssuePage {
+  items: Issue[];
+  next_cursor: string | null;
+}
+
+export interface Share {
+  name: string;
+  count: number;
+}
+
+export interface IssueDetail extends Issue {
+  window: Window;
+  bucket_seconds: number;
+  buckets: { t: string; count: number }[];
+  sample: { engine: string; task_id: string; exception: string | null; traceback: string | null } | null;
+  /** How many of its tasks the shares below were counted on. */
+  sampled: number;
+  top_tasks: Share[];
+  top_queues: Share[];
+  top_workers: Share[];
+  recent: {
+    engine: string;
+    task_id: string;
+    name: string;
+    state: string;
+    queue: string | null;
+    worker: string | null;
+    finished_at: string | null;
+    retry_count: number;
+  }[];
+}

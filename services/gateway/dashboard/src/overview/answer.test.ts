@@ -106,12 +106,12 @@ describe("is work getting done in time?", () => {
     const failing = (failure_rate: number) => overview({ totals: { ...base.totals, failure_rate } });
     expect(answer(failing(0.7), hour)).toMatchObject({ tone: "bad", verdict: "No" });
     expect(answer(failing(0.3), hour)).toMatchObject({ tone: "warn", verdict: "In part" });
-    // Two of three failed is a bad morning, not a statistic.
+    // Two of three failed is worth saying, but no alarm.
     const few = overview({
       totals: { ...base.totals, succeeded: 1, failed: 2, failure_rate: 0.67 },
       backlog: { ...backlog },
     });
-    expect(answer(few, hour).verdict).toBe("Yes");
+    expect(answer(few, hour).verdict).toBe("In part");
   });
   it("late, when the backlog needs long", () => {
     const slow = { ...backlog, waiting: 900, oldest_wait_seconds: 40, drain_seconds: 7200 };

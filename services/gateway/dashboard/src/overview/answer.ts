@@ -79,7 +79,7 @@ export function answer(o: Overview, window: string): Answer {
       verdict: "Late",
       reason: `${waits}${since}; the backlog ${drainText(backlog)}. ${said}`,
     };
-  if (ended >= enough && totals.failure_rate >= manyFail)
+  if (totals.failure_rate >= (ended >= enough ? manyFail : mostFail))
     return {
       tone: "warn",
       verdict: "In part",

@@ -128,6 +128,5 @@ export const TaskBadge = ({ state }: { state: string }) => <Badge look={taskLook
 export const CommandBadge = ({ status }: { status: string }) => (
   <Badge look={commandLooks[status] ?? { ...fallback, label: status }} />
 );
-export const PresenceBadge = ({ state }: { state: string }) => (
-  <Badge look={presenceLooks[state] ?? { ...fallback, label: state }} />
-);
+export const presenceLook = (state: string): Look => presenceLooks[state] ?? { ...fallback, label: state };
+export const PresenceBadge = ({ state }: { state: string }) => <Badge look={presenceLook(state)} />;
