@@ -62,12 +62,15 @@ try {
     await page.getByLabel("Password", { exact: true }).fill(password);
     await page.getByLabel("Password again").fill(password);
     await page.getByRole("button", { name: "Create the account" }).click();
-    await page.waitForURL(`**${list}`);
+    await page.waitForURL(`**/projects/${project}`);
   });
 
   await s.step("an empty project teaches how to connect", async () => {
     await page.getByText("Connect your application to see its tasks").waitFor();
     await page.locator('[data-testid=connection][data-link="live"]').waitFor();
+    await s.check("overview-empty");
+    await page.goto(s.base + list);
+    await page.getByText("Connect your application to see its tasks").waitFor();
     await s.check("tasks-empty");
   });
 

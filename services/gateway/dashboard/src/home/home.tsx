@@ -97,7 +97,7 @@ function projectColumns(shown: Shown & { label: string }): DataColumn<HomeProjec
       sort: (project) => project.ended,
       descFirst: true,
       cell: (project) => (
-        <span className="inline-flex items-center gap-2">
+        <span className="inline-flex items-center gap-2 align-middle">
           <Sparkline values={project.spark} label={`Tasks of ${project.name}, ${window}`} />
           <span className="w-14 text-right">{formatCount(project.ended)}</span>
         </span>
@@ -110,7 +110,7 @@ function projectColumns(shown: Shown & { label: string }): DataColumn<HomeProjec
       sort: (project) => project.failure_rate,
       descFirst: true,
       cell: (project) => (
-        <span className="inline-flex items-center gap-2">
+        <span className="inline-flex items-center gap-2 align-middle">
           <Sparkline
             values={project.spark_failed}
             tone="bad"

@@ -168,7 +168,7 @@ function issueColumns(shown: Shown & { label: string }): DataColumn<Issue>[] {
       sort: (issue) => issue.occurrences,
       descFirst: true,
       cell: (issue) => (
-        <span className="inline-flex items-center gap-2">
+        <span className="inline-flex items-center gap-2 align-middle">
           <Sparkline values={issue.spark} tone="bad" label={`Occurrences, ${window}`} />
           <span className="w-12 text-right font-semibold">{formatCount(issue.occurrences)}</span>
         </span>

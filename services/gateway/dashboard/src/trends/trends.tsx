@@ -231,7 +231,7 @@ function breakdownColumns(
       sort: (row) => row.ended,
       descFirst: true,
       cell: (row) => (
-        <span className="inline-flex items-center gap-2">
+        <span className="inline-flex items-center gap-2 align-middle">
           <Sparkline values={row.spark} failed={row.spark_failed} label={`${row.key}, ${window}`} />
           <span className="w-14 text-right">{formatCount(row.ended)}</span>
         </span>

@@ -136,7 +136,7 @@ export function DataTable<T>(props: Props<T>) {
                     <button
                       type="button"
                       onClick={() => col?.toggleSorting()}
-                      className={`-mx-1 inline-flex items-center gap-0.5 rounded-md px-1 hover:text-ink ${dir ? "text-ink" : ""} ${column.align === "right" ? "flex-row-reverse" : ""}`}
+                      className={`-mx-1 inline-flex items-center gap-0.5 rounded-md px-1 align-middle hover:text-ink ${dir ? "text-ink" : ""} ${column.align === "right" ? "flex-row-reverse" : ""}`}
                     >
                       {column.header}
                       <SortIcon dir={dir} className={`size-3.5 ${dir ? "" : "opacity-40"}`} />
