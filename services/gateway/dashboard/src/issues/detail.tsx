@@ -116,12 +116,11 @@ function Loaded({
       </p>
       {stale}
       <Occurrences slug={slug} issue={issue} range={range} />
-      <div className="grid grid-cols-1 gap-4 xl:grid-cols-[minmax(0,1fr)_24rem]">
+      <div className="grid grid-cols-1 items-start gap-4 xl:grid-cols-[minmax(0,1fr)_24rem] xl:grid-rows-[auto_1fr]">
         <div className="min-w-0 space-y-4">
           <Sample slug={slug} issue={issue} />
-          <Recent slug={slug} issue={issue} />
         </div>
-        <div className="min-w-0 space-y-4">
+        <div className="min-w-0 space-y-4 xl:row-span-2">
           <Where slug={slug} title="Tasks" kind="name" shares={issue.top_tasks} issue={issue} range={range} />
           <Where
             slug={slug}
@@ -139,6 +138,9 @@ function Loaded({
             issue={issue}
             range={range}
           />
+        </div>
+        <div className="min-w-0">
+          <Recent slug={slug} issue={issue} />
         </div>
       </div>
     </Page>

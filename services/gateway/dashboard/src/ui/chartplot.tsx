@@ -111,7 +111,7 @@ function build(host: HTMLElement, latest: { current: Props }, data: uPlot.Aligne
     width: Math.max(1, Math.floor(host.clientWidth)),
     height: latest.current.height,
     legend: { show: false },
-    padding: [10, 6, 0, 0],
+    padding: [10, 18, 0, 0],
     cursor: {
       sync: { key: crosshair, setSeries: false, scales: ["x", null] },
       drag: { x: Boolean(latest.current.onBrush), y: false, setScale: false },
