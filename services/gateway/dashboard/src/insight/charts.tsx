@@ -5,7 +5,15 @@ import type { Range } from "../app/range";
 import { type Series as ChartSeries, TimeChart } from "../ui/chart";
 import { Panel, Skeleton } from "../ui/controls";
 import { type TaskPick, toTasks } from "./links";
-import { brushWindow, bucketWindow, failureRates, percentiles, timesOf, zeroFilled } from "./shape";
+import {
+  brushWindow,
+  bucketWindow,
+  failureRates,
+  percentiles,
+  timesOf,
+  underneath,
+  zeroFilled,
+} from "./shape";
 import type { Bucket, Series } from "./types";
 
 /** The answer to one question; the page that asked says so when it failed. */
@@ -33,7 +41,7 @@ export function useBuckets(series: Series | undefined): Bucket[] {
 export function useChartActions(
   slug: string,
   range: Range,
-  series: Series | undefined,
+  series: (Pick<Series, "window" | "bucket_seconds"> & { buckets: { t: string }[] }) | undefined,
   pick: TaskPick,
 ): { onBrush: (from: Date, to: Date) => void; onPick: (bucket: { from: Date }) => void } {
   const navigate = useNavigate();
@@ -149,7 +157,6 @@ export function FailureChart({
   const buckets = useBuckets(query.data);
   const old = useBuckets(before);
   const act = useChartActions(slug, range, query.data, { ...scope, state: "failure" });
-  const oldRates = failureRates(old);
   return (
     <Frame title="Failure rate" query={query} height={height}>
       {(series) => (
@@ -166,7 +173,7 @@ export function FailureChart({
               kind: "line",
               tone: "wait",
               dashed: true,
-              values: buckets.map((_, i) => oldRates[i] ?? null),
+              values: failureRates(underneath(series, buckets, before, old)),
             },
           ]}
           markers={series.markers}

@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { formatCount, formatDuration } from "../api/time";
+import { formatDuration } from "../api/time";
 
 /** formatExact groups digits, for the sentence at the top of a page where the number itself is the answer. */
 export const formatExact = (n: number): string => Math.round(n).toLocaleString("en-US");
 
-/** formatPercent never rounds a rare failure to nothing, nor "almost all" to all. */
-export function formatPercent(rate: number): string {
-  if (!Number.isFinite(rate) || rate <= 0) return "0 %";
-  if (rate >= 1) return "100 %";
-  const percent = rate * 100;
-  if (percent < 0.1) return "<0.1 %";
-  if (percent > 99.9) return ">99.9 %";
-  return `${percent < 10 ? trim(percent.toFixed(1)) : percent > 99 ? percent.toFixed(1) : percent.toFixed(0)} %`;
-}
-
 const trim = (text: string): string => text.replace(/\.0$/, "");
-
-/** formatRate keeps two significant figures: 0.4, 12, 340, 1.2 k. */
-export function formatRate(perMinute: number): string {
-  if (!(perMinute > 0)) return "0";
-  if (perMinute < 0.1) return "<0.1";
-  if (perMinute < 10) return trim(perMinute.toFixed(1));
-  return formatCount(Math.round(perMinute));
-}
 
 /** formatRough is a duration for a sentence, in one unit: 40 s, 3 min, 2.5 h, 4 days. */
 export function formatRough(seconds: number): string {

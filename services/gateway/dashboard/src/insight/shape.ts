@@ -50,8 +50,9 @@ export const ended = (bucket: { succeeded: number; failed: number; revoked: numb
 export const endedPerBucket = (buckets: Bucket[]): number[] => buckets.map(ended);
 
 /** failureRates is the share of failures among what ended, null where nothing ended: no data is not 0 %. */
-export const failureRates = (buckets: Bucket[]): (number | null)[] =>
+export const failureRates = (buckets: (Bucket | null)[]): (number | null)[] =>
   buckets.map((bucket) => {
+    if (!bucket) return null;
     const of = bucket.succeeded + bucket.failed;
     return of === 0 ? null : bucket.failed / of;
   });
@@ -81,20 +82,40 @@ function edges(window: Window): { from: number; to: number } {
  * the end of what is shown. A drag so short that it is a shaky click is null.
  */
 export function brushWindow(
-  series: Pick<Series, "bucket_seconds" | "window">,
+  series: Pick<Series, "bucket_seconds" | "window"> & { buckets: { t: string }[] },
   a: number,
   b: number,
 ): { from: Date; to: Date } | null {
   const step = series.bucket_seconds * 1000;
   if (step <= 0 || Math.abs(b - a) < step / 2) return null;
   const { from, to } = edges(series.window);
-  let start = Math.max(from, Math.floor((Math.min(a, b) - from) / step) * step + from);
-  let end = Math.min(to, Math.ceil((Math.max(a, b) - from) / step) * step + from);
+  // Buckets begin at round times, the first of them before the window does.
+  const origin = parseTime(series.buckets[0]?.t) ?? from;
+  let start = Math.max(from, Math.floor((Math.min(a, b) - origin) / step) * step + origin);
+  let end = Math.min(to, Math.ceil((Math.max(a, b) - origin) / step) * step + origin);
   if (end - start < smallestZoomMs) {
     end = Math.min(to, start + smallestZoomMs);
     start = Math.max(from, end - smallestZoomMs);
   }
   return end > start ? { from: new Date(start), to: new Date(end) } : null;
+}
+
+/** underneath puts the buckets of an earlier window under those of a later one, by their place in the window. */
+export function underneath(
+  now: Pick<Series, "bucket_seconds" | "window">,
+  buckets: Bucket[],
+  before: Pick<Series, "window"> | undefined,
+  old: Bucket[],
+): (Bucket | null)[] {
+  const shift = before ? (parseTime(now.window.from) ?? 0) - (parseTime(before.window.from) ?? 0) : 0;
+  const half = (now.bucket_seconds * 1000) / 2;
+  const moved = timesOf(old).map((ms) => ms + shift);
+  let at = 0;
+  return timesOf(buckets).map((ms) => {
+    while (at < moved.length && (moved[at] ?? 0) < ms - half) at++;
+    const found = moved[at];
+    return found !== undefined && found <= ms + half ? (old[at] ?? null) : null;
+  });
 }
 
 /** sumBuckets adds neighbours up until at most `most` remain; sparklines have few pixels. */

@@ -157,7 +157,7 @@ export function outcome(issue: Pick<IssueDetail, "occurrences" | "open_count" | 
 }
 
 function Occurrences({ slug, issue, range }: { slug: string; issue: IssueDetail; range: Range }) {
-  const series = { ...issue, buckets: [], markers: [] };
+  const series = { ...issue, markers: [] };
   const act = useChartActions(slug, range, series, { fingerprint: issue.fingerprint });
   const counts = issue.buckets.map((bucket) => bucket.count);
   const inWindow = counts.reduce((sum, count) => sum + count, 0);

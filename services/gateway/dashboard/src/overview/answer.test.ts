@@ -50,7 +50,7 @@ describe("is work getting done in time?", () => {
     expect(answer(overview(), hour)).toEqual({
       tone: "good",
       verdict: "Yes",
-      reason: "12,430 tasks in the last hour, 0.4 % failed, p95 wait 1.20 s; backlog: drains in 3 min",
+      reason: "12,430 tasks in the last hour, 0.40 % failed, p95 wait 1.20 s; backlog: drains in 3 min",
     });
   });
   it("nobody can tell without an agent", () => {
@@ -79,7 +79,7 @@ describe("is work getting done in time?", () => {
     };
     const said = answer(overview({ backlog: growing }), hour);
     expect(said).toMatchObject({ tone: "bad", verdict: "Falling behind" });
-    expect(said.reason).toContain("grows: 90 a minute come in, 30 go out");
+    expect(said.reason).toContain("grows: 90/min come in, 30/min go out");
   });
   it("no, when nothing goes out, and it names workers that only seem alive", () => {
     const stuck = {
@@ -96,6 +96,31 @@ describe("is work getting done in time?", () => {
     expect(said).toMatchObject({ tone: "bad", verdict: "No" });
     expect(said.reason).toContain("more than 1,000 tasks wait");
     expect(said.reason).toContain("2 workers are alive but take nothing");
+  });
+  it("in part, when one queue starves while the rest flows, and it names the queue", () => {
+    const starved = { ...backlog, waiting: 30, oldest_wait_seconds: 7200, drain_seconds: 120 };
+    const said = answer(overview({ backlog: starved }), hour, "reports");
+    expect(said).toMatchObject({ tone: "warn", verdict: "In part" });
+    expect(said.reason).toContain("30 tasks wait, the oldest for 2 h in reports. 12,430 tasks");
+  });
+  it("a planned task that waits alone is no alarm", () => {
+    const planned = {
+      ...backlog,
+      waiting: 1,
+      oldest_wait_seconds: 7200,
+      in_per_minute: 0,
+      out_per_minute: 0,
+    };
+    expect(answer(overview({ backlog: planned }), hour)).toMatchObject({ tone: "warn", verdict: "Waiting" });
+  });
+  it("does not cry over a backlog of a few tasks", () => {
+    const small = { ...backlog, waiting: 4, oldest_wait_seconds: 90, in_per_minute: 50, out_per_minute: 40 };
+    expect(answer(overview({ backlog: small }), hour).verdict).toBe("Yes");
+  });
+  it("knows at least how long a backlog lasts that is not counted to its end", () => {
+    const huge = { ...backlog, waiting: 1000, waiting_capped: true, in_per_minute: 0, out_per_minute: 50 };
+    expect(drainText(huge)).toBe("drains in more than 20 min");
+    expect(answer(overview({ backlog: huge }), hour).verdict).toBe("Late");
   });
   it("a burst of the last seconds is no alarm", () => {
     const burst = { ...backlog, waiting: 50, oldest_wait_seconds: 3, in_per_minute: 900 };
@@ -143,6 +168,6 @@ it("says when the backlog is gone", () => {
   expect(drainText(backlog)).toBe("nothing waits");
   expect(drainText({ ...backlog, waiting: 3, drain_seconds: 0.2 })).toBe("drains at once");
   expect(drainText({ ...backlog, waiting: 3, in_per_minute: 5, out_per_minute: 5 })).toBe(
-    "stands still at 5 a minute",
+    "stands still at 5/min",
   );
 });
