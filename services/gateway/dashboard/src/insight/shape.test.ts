@@ -7,6 +7,7 @@ import {
   percentiles,
   sumBuckets,
   timesOf,
+  underneath,
   zeroFilled,
 } from "./shape";
 import type { Bucket, Series } from "./types";
@@ -80,6 +81,22 @@ describe("brush", () => {
     const range = brushWindow(fine, t0 + 60_000, t0 + 70_000);
     expect(range && range.to.getTime() - range.from.getTime()).toBe(60_000);
   });
+});
+
+it("zooms along the round times that buckets begin at", () => {
+  const shifted = { ...series(60), buckets: [bucket(-3)], bucket_seconds: 300 };
+  const range = brushWindow(shifted, t0 + 4 * 60_000, t0 + 9 * 60_000);
+  expect(range && [(range.from.getTime() - t0) / 60_000, (range.to.getTime() - t0) / 60_000]).toEqual([
+    2, 12,
+  ]);
+});
+
+it("lays the window before under the present one by place, not by number", () => {
+  const now = { ...series(10), buckets: [bucket(0), bucket(1), bucket(2)] };
+  const before = { window: { ...now.window, from: new Date(t0 - 600_000).toISOString() } };
+  const old = [bucket(-11, { failed: 9 }), bucket(-10, { failed: 1 }), bucket(-8, { failed: 3 })];
+  expect(underneath(now, now.buckets, before, old).map((each) => each?.failed ?? null)).toEqual([1, null, 3]);
+  expect(underneath(now, now.buckets, undefined, [])).toEqual([null, null, null]);
 });
 
 it("cuts the last bucket at the end of the window", () => {

@@ -3,8 +3,9 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { SkewBanner } from "../agents/skew";
 import { useLive } from "../api/live";
-import { fetchTasks } from "../api/queries";
+import { fetchTasks, queries } from "../api/queries";
 import { formatCount, formatDuration } from "../api/time";
+import type { Queue } from "../api/types";
 import { type Range, useRange } from "../app/range";
 import { FailureChart, LatencyChart, ThroughputChart } from "../insight/charts";
 import { windowWords } from "../insight/format";
@@ -44,6 +45,8 @@ export function OverviewPage() {
     enabled: silent,
     refetchInterval: silent ? poll : false,
   });
+  const queues = useQuery({ ...queries.queues(slug), enabled: (data?.backlog.waiting ?? 0) > 0 });
+  const starving = starvingQueue(queues.data);
   const virgin = silent && any.data?.items.length === 0;
 
   return (
@@ -57,7 +60,7 @@ export function OverviewPage() {
       ) : virgin ? (
         <FirstSteps slug={slug} />
       ) : data ? (
-        <AnswerBanner answer={answer(data, windowWords(range.range, data.window.seconds))} />
+        <AnswerBanner answer={answer(data, windowWords(range.range, data.window.seconds), starving)} />
       ) : (
         <AnswerSkeleton />
       )}
@@ -68,6 +71,16 @@ export function OverviewPage() {
       )}
     </Page>
   );
+}
+
+/** The queue whose oldest task has waited longest. */
+export function starvingQueue(
+  queues: Pick<Queue, "name" | "oldest_wait_seconds">[] | undefined,
+): string | null {
+  let worst: Pick<Queue, "name" | "oldest_wait_seconds"> | null = null;
+  for (const queue of queues ?? [])
+    if ((queue.oldest_wait_seconds ?? 0) > (worst?.oldest_wait_seconds ?? 0)) worst = queue;
+  return worst?.name ?? null;
 }
 
 const isSilent = ({ totals, previous, backlog }: Overview): boolean =>
@@ -175,7 +188,7 @@ function Lists({ slug, range, overview }: { slug: string; range: Range; overview
         more={{ label: "All queues", to: toPage("queues", slug, range) }}
         rows={busiest_queues.map((row) => ({
           key: row.name,
-          name: row.name,
+          name: row.name || "no queue known",
           title: row.name,
           value: formatCount(row.ended),
           note: row.p95_wait_ms === null ? undefined : `p95 wait ${formatDuration(row.p95_wait_ms)}`,
