@@ -157,6 +157,7 @@ export function FailureChart({
   const buckets = useBuckets(query.data);
   const old = useBuckets(before);
   const act = useChartActions(slug, range, query.data, { ...scope, state: "failure" });
+  const oldRates = query.data ? failureRates(underneath(query.data, buckets, before, old)) : [];
   return (
     <Frame title="Failure rate" query={query} height={height}>
       {(series) => (
@@ -168,13 +169,17 @@ export function FailureChart({
           bucketSeconds={series.bucket_seconds}
           series={[
             { label: "This window", kind: "line", tone: "bad", values: failureRates(buckets) },
-            {
-              label: "Window before",
-              kind: "line",
-              tone: "wait",
-              dashed: true,
-              values: failureRates(underneath(series, buckets, before, old)),
-            },
+            ...(oldRates.some((rate) => rate !== null)
+              ? [
+                  {
+                    label: "Window before",
+                    kind: "line" as const,
+                    tone: "wait" as const,
+                    dashed: true,
+                    values: oldRates,
+                  },
+                ]
+              : []),
           ]}
           markers={series.markers}
           height={height}

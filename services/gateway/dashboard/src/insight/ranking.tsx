@@ -59,9 +59,12 @@ export function Ranking({
               <Link
                 {...(row.to as { to: string })}
                 title={row.title}
-                className="row-link min-w-0 flex-1 truncate hover:underline"
+                className="row-link min-w-0 flex-1 hover:underline"
               >
-                {row.name}
+                {/* What is cut off is the start: dotted names differ at their end. */}
+                <span dir="rtl" className="block truncate text-left">
+                  <bdi dir="ltr">{row.name}</bdi>
+                </span>
               </Link>
               {row.note && <span className="text-xs whitespace-nowrap text-soft">{row.note}</span>}
               <span className="font-semibold whitespace-nowrap">{row.value}</span>

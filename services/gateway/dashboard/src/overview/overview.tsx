@@ -177,7 +177,7 @@ function Lists({ slug, range, overview }: { slug: string; range: Range; overview
           name: row.name,
           title: row.name,
           value: formatDuration(row.p95_ms),
-          note: `half below ${formatDuration(row.p50_ms)}`,
+          note: `p50 ${formatDuration(row.p50_ms)}`,
           share: row.p95_ms / slow,
           to: toTrends(slug, { name: row.name }, range),
         }))}

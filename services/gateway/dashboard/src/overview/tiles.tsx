@@ -12,6 +12,8 @@ import { drainText, waitingText } from "./answer";
 export function Tiles({ slug, overview, shown }: { slug: string; overview: Overview; shown: Shown }) {
   const { totals, previous, wait, run, backlog } = overview;
   const count = ended(totals);
+  // A window in which nothing happened is nothing to compare with.
+  const before = ended(previous.totals);
   const minutes = overview.window.seconds / 60;
   return (
     <Stats>
@@ -19,7 +21,7 @@ export function Tiles({ slug, overview, shown }: { slug: string; overview: Overv
         label="Tasks ended"
         value={formatCount(count)}
         now={count}
-        before={ended(previous.totals)}
+        before={before > 0 ? before : null}
         note={minutes > 0 ? formatRate(count / minutes) : undefined}
         to={toTasks(slug, {}, shown)}
       />
@@ -27,7 +29,7 @@ export function Tiles({ slug, overview, shown }: { slug: string; overview: Overv
         label="Failure rate"
         value={formatPercent(totals.failure_rate)}
         now={totals.failure_rate}
-        before={previous.totals.failure_rate}
+        before={before > 0 ? previous.totals.failure_rate : null}
         good="down"
         tone={totals.failed > 0 ? "bad" : undefined}
         note={`${formatCount(totals.failed)} failed`}
