@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from "vitest";
-import { axisTime, stackUp } from "./chartdata";
+import { axisDuration, axisTime, stackUp } from "./chartdata";
 
 describe("stackUp", () => {
   it("adds from below and takes a gap for nothing", () => {
@@ -26,4 +26,17 @@ describe("axisTime", () => {
     ["2026-03-05T00:00:00Z", 3600, "5 Mar"],
     ["2026-12-31T12:00:00Z", 86_400, "31 Dec"],
   ])("%s every %i s", (time, step, text) => expect(axisTime(at(time), step, "utc")).toBe(text));
+});
+
+it("labels an axis of durations briefly", () => {
+  expect([0, 500, 1500, 15_000, 90_000, 120_000, 5_400_000, 172_800_000].map(axisDuration)).toEqual([
+    "0 ms",
+    "500 ms",
+    "1.5 s",
+    "15 s",
+    "1:30 m",
+    "2 m",
+    "1:30 h",
+    "2 d",
+  ]);
 });

@@ -5,7 +5,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { parseTime, type Zone } from "../api/time";
 import { type Series, type TimeChartProps, useThemeKey, useWidth, valueText } from "./chart";
-import { axisTime, stackUp } from "./chartdata";
+import { axisDuration, axisTime, durationSteps, stackUp } from "./chartdata";
 import { useZone } from "./clock";
 
 type Props = TimeChartProps & {
@@ -139,7 +139,14 @@ function build(host: HTMLElement, latest: { current: Props }, data: uPlot.Aligne
         size: 26,
         values: (_u, splits, _i, _s, incr) => splits.map((s) => axisTime(s * 1000, incr, zone)),
       },
-      { ...axis, size: 54, values: (_u, splits) => splits.map((value) => valueText(unit, value)) },
+      {
+        ...axis,
+        size: 54,
+        // Durations get steps that are round in seconds, minutes and hours.
+        ...(unit === "ms" ? { incrs: durationSteps } : {}),
+        values: (_u, splits) =>
+          splits.map((value) => (unit === "ms" ? axisDuration(value) : valueText(unit, value))),
+      },
     ],
     series: drawn,
     bands,
