@@ -23,7 +23,8 @@ async function ids(project) {
   const failed = await s.get(`/projects/${project}/tasks?state=failure&limit=50`);
   const any = await s.get(`/projects/${project}/tasks?limit=1`);
   const task = failed.items.find((each) => each.traceback) ?? any.items[0];
-  return { task: task.task_id };
+  const issues = await s.get(`/projects/${project}/issues?limit=1`);
+  return { task: task.task_id, name: encodeURIComponent(task.name), issue: issues.items[0]?.fingerprint };
 }
 
 /** command gives the page of the commands something to show. */

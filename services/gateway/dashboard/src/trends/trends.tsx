@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { useLive } from "../api/live";
@@ -26,6 +26,7 @@ export function TrendsPage() {
   const { slug } = useParams({ from: "/app/projects/$slug/trends" });
   const search = useSearch({ from: "/app/projects/$slug/trends" });
   const range = useRange();
+  const client = useQueryClient();
   const poll = useLive(
     ["task.changed"],
     [
@@ -61,7 +62,10 @@ export function TrendsPage() {
         <ErrorNote
           error={series.error}
           what="The charts could not be loaded"
-          onRetry={() => void series.refetch()}
+          onRetry={() => {
+            void series.refetch();
+            void client.invalidateQueries({ queryKey: ["p", slug, "breakdown"] });
+          }}
         />
       ) : (
         <div className="grid grid-cols-1 gap-4 xl:grid-cols-2">
@@ -75,7 +79,9 @@ export function TrendsPage() {
           </div>
         </div>
       )}
-      {!one && <BreakdownTable slug={slug} range={range} by={search.by ?? "task"} poll={poll} />}
+      {!one && !(series.error && !series.data) && (
+        <BreakdownTable slug={slug} range={range} by={search.by ?? "task"} poll={poll} />
+      )}
     </Page>
   );
 }
