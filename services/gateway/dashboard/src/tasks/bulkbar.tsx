@@ -50,6 +50,11 @@ interface Props {
   onAsked: () => void;
 }
 
+type ActingProps = Pick<Props, "slug" | "selection" | "query" | "onGone"> & {
+  action: BulkAction;
+  onClose: () => void;
+};
+
 /** BulkBar acts on the selection: it says what will happen, to how many, and what came of each. */
 export function BulkBar(props: Props) {
   const { slug, selection, onAsked } = props;
@@ -110,7 +115,7 @@ export function BulkBar(props: Props) {
 }
 
 /** Acting first finds out what everything is, then asks. */
-function Acting(props: Props & { action: BulkAction; onClose: () => void }) {
+export function Acting(props: ActingProps) {
   const { slug, selection, query, onClose } = props;
   // What is asked about must not change while the question stands.
   const [fixed] = useState({ selection, query });
@@ -156,13 +161,7 @@ const words: Record<BulkAction, { verb: string; done: string; danger: boolean }>
 
 const tasksText = (n: number) => `${n} ${n === 1 ? "task" : "tasks"}`;
 
-function Ask({
-  slug,
-  action,
-  found,
-  onClose,
-  onGone,
-}: Props & { action: BulkAction; found: Gathered; onClose: () => void }) {
+function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Gathered }) {
   const client = useQueryClient();
   const toast = useToast();
   const me = useQuery(queries.me());
