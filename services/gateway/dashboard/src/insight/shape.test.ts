@@ -58,7 +58,7 @@ describe("zero filling", () => {
 
 it("has no rate and no percentile where nothing ended", () => {
   const buckets = [
-    bucket(0, { succeeded: 3, failed: 1, run: { p50_ms: 5, p95_ms: 9, p99_ms: 10 } }),
+    bucket(0, { succeeded: 3, failed: 1, run: { n: 4, p50_ms: 5, p95_ms: 9, p99_ms: 10 } }),
     bucket(1),
     bucket(2, { revoked: 4 }),
   ];

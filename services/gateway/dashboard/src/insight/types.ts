@@ -1,80 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The answers that home, overview, trends and issues are made of.
 
-export interface Window {
-  from: string;
-  to: string;
-  seconds: number;
-}
+import type * as schema from "../api/schema";
 
-export interface Percentiles {
-  n: number;
-  p50_ms: number;
-  p95_ms: number;
-  p99_ms: number;
-}
-
-export interface Outcomes {
-  received: number;
-  started: number;
-  succeeded: number;
-  failed: number;
-  retried: number;
-  revoked: number;
-}
-
-export interface Totals extends Outcomes {
-  failure_rate: number;
-}
-
-export interface Backlog {
-  waiting: number;
-  waiting_capped: boolean;
-  oldest_wait_seconds: number | null;
-  in_per_minute: number;
-  out_per_minute: number;
-  drain_seconds: number | null;
-}
-
-/** WindowFigures are what one window of a project came to. */
-export interface WindowFigures {
-  window: Window;
-  totals: Totals;
-  run: Percentiles | null;
-  wait: Percentiles | null;
-  total: Percentiles | null;
-}
-
-export interface Overview extends WindowFigures {
-  previous: WindowFigures;
-  backlog: Backlog;
-  top_failing: { name: string; failed: number; total: number; failure_rate: number }[];
-  slowest: { name: string; p95_ms: number; p50_ms: number; n: number }[];
-  busiest_queues: { name: string; ended: number; failed: number; p95_wait_ms: number | null }[];
-  workers: { online: number; offline: number; idle_suspect: number };
-  agents: { online: number; offline: number };
-  open_issues: number;
-  commands: { open: number; completed: number; failed: number; timeout: number };
-}
-
-export interface Bucket extends Outcomes {
-  t: string;
-  run: Omit<Percentiles, "n"> | null;
-  wait: Omit<Percentiles, "n"> | null;
-}
-
-export interface Marker {
-  t: string;
-  kind: string;
-  text: string;
-}
-
-export interface Series {
-  window: Window;
-  bucket_seconds: number;
-  buckets: Bucket[];
-  markers: Marker[];
-}
+export type Window = schema.Window;
+export type Percentiles = schema.LatencyPublic;
+export type Backlog = schema.Backlog;
+export type WindowFigures = schema.Previous;
+export type Overview = schema.OverviewPublic;
+export type Bucket = schema.SeriesBucket;
+export type Marker = schema.Marker;
+export type Series = schema.SeriesPublic;
 
 export interface HomeProject {
   slug: string;

@@ -30,6 +30,7 @@ function overview(more: Partial<Overview> = {}): Overview {
   };
   return {
     ...figures,
+    grain_seconds: 60,
     previous: figures,
     backlog: { ...backlog, waiting: 40, oldest_wait_seconds: 2, drain_seconds: 180 },
     top_failing: [],
