@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, it } from "vitest";
-import { formatExact, formatRough, windowWords } from "./format";
+import { formatExact, formatRate, formatRough, windowWords } from "./format";
 
 it("shortens durations for sentences", () => {
   expect([0.2, 12, 180, 7200, 9000, 259_200].map(formatRough)).toEqual([
@@ -11,6 +11,7 @@ it("shortens durations for sentences", () => {
     "2.5 h",
     "3 days",
   ]);
+  expect([0, 0.01, 0.44, 3, 41.6, 12_340].map(formatRate)).toEqual(["0", "<0.1", "0.4", "3", "42", "12.3 k"]);
   expect(formatExact(12430)).toBe("12,430");
 });
 

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { formatDuration } from "../api/time";
+import { formatCount, formatDuration } from "../api/time";
 
 /** formatExact groups digits, for the sentence at the top of a page where the number itself is the answer. */
 export const formatExact = (n: number): string => Math.round(n).toLocaleString("en-US");
 
 const trim = (text: string): string => text.replace(/\.0$/, "");
+
+/** formatRate is a number per minute whose column or label says so: 0.4, 12, 1.2 k. */
+export function formatRate(perMinute: number): string {
+  if (!(perMinute > 0)) return "0";
+  if (perMinute < 0.1) return "<0.1";
+  if (perMinute < 10) return trim(perMinute.toFixed(1));
+  return formatCount(Math.round(perMinute));
+}
 
 /** formatRough is a duration for a sentence, in one unit: 40 s, 3 min, 2.5 h, 4 days. */
 export function formatRough(seconds: number): string {

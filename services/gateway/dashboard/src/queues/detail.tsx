@@ -8,12 +8,13 @@ import type { QueueDetailPublic, QueueNamePublic, QueueWorkerPublic } from "../a
 import { formatDuration } from "../api/time";
 import { type Range, useRange } from "../app/range";
 import { CommandOutcome } from "../commands/outcome";
-import { formatExact, formatPercent, formatRate } from "../insight/format";
+import { formatExact, formatRate } from "../insight/format";
 import { taskSearch } from "../insight/links";
 import { offerOf } from "../offer/offer";
 import { TimeChart } from "../ui/chart";
 import { Age } from "../ui/clock";
 import { Button, buttonClass, Empty, ErrorNote, Notice, Panel, Skeleton } from "../ui/controls";
+import { formatPercent } from "../ui/delta";
 import { Page } from "../ui/page";
 import { Stat, Stats } from "../ui/stat";
 import { PresenceBadge } from "../ui/state";
