@@ -15,6 +15,7 @@
 import { browser, need } from "./env.mjs";
 import { Producer, startWorker, stop, stopAll } from "./processes.mjs";
 import { Session } from "./session.mjs";
+import { taskPage } from "./taskpage.mjs";
 
 const setupURL = need("Z4J_E2E_SETUP_URL");
 const email = need("Z4J_E2E_EMAIL");
@@ -227,6 +228,8 @@ try {
       "a task that has ended can still be cancelled",
     );
   });
+
+  await taskPage(s, producer, list);
 
   await s.step("new rows wait behind a pill while the reader is further down", async () => {
     await producer.request({ op: "send_many", task: "shop.add", count: 120 });
