@@ -12,7 +12,9 @@ export async function taskPage(s, producer, list) {
     await open(id);
     await verdict("Succeeded after 1 retry").waitFor({ timeout: 30_000 });
     const attempts = page.getByTestId("attempts");
-    await attempts.getByRole("button", { name: /^Attempt 1: will be retried.*RuntimeError: not yet/ }).click();
+    await attempts
+      .getByRole("button", { name: /^Attempt 1: will be retried.*RuntimeError: not yet/ })
+      .click();
     await attempts.getByRole("button", { name: /^Attempt 2: succeeded/ }).waitFor();
     await attempts.getByText("Outcome").waitFor();
     await s.check("task-retried");

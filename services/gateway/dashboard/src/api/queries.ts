@@ -14,6 +14,7 @@ import type {
   Session,
   Stats,
   Task,
+  TaskDetail,
   TaskEvent,
   Worker,
 } from "./types";
@@ -95,7 +96,8 @@ export const queries = {
   task: (slug: string, engine: string, id: string) =>
     queryOptions({
       queryKey: ["p", slug, "task", engine, id],
-      queryFn: ({ signal }) => api.get<Task>(project(slug) + path`/tasks/${engine}/${id}`, undefined, signal),
+      queryFn: ({ signal }) =>
+        api.get<TaskDetail>(project(slug) + path`/tasks/${engine}/${id}`, undefined, signal),
     }),
   events: (slug: string, engine: string, id: string) =>
     queryOptions({

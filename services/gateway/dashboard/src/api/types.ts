@@ -24,6 +24,8 @@ export type PasswordPolicy = schema.PasswordPolicyPublic;
 export type Session = schema.SessionPublic;
 
 export type Task = Narrow<schema.TaskPublic, { state: TaskState }>;
+/** A task as its own page shows it; lists lack the offers. */
+export type TaskDetail = Narrow<schema.TaskDetail, { state: TaskState }>;
 export type TaskEvent = Narrow<schema.EventPublic, { payload: JsonObject }>;
 export type Agent = Narrow<schema.AgentPublic, { state: "online" | "offline" | "unknown" }>;
 export type MintedAgent = Narrow<schema.CreateAgentResponse, { agent: Agent }>;

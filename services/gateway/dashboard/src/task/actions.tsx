@@ -3,8 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { roleIn } from "../agents/access";
 import { queries } from "../api/queries";
-import type { Action } from "../api/schema";
-import type { Command, Task, TaskEvent } from "../api/types";
+import type { Command, Task, TaskDetail, TaskEvent } from "../api/types";
 import { typing } from "../app/shortcuts";
 import { CommandOutcome } from "../commands/outcome";
 import { Button, copyText } from "../ui/controls";
@@ -16,7 +15,16 @@ import { type Offer, offer, type TaskAction } from "./offers";
 import { snippet } from "./snippet";
 
 /** What can be done to the task: each action says what it will do, then what it did, or why it can't be done. */
-export function TaskActions({ slug, task, events }: { slug: string; task: Task; events: TaskEvent[] }) {
+export function TaskActions({
+  slug,
+  task,
+  events,
+}: {
+  slug: string;
+  /** Its row of a list will do until the whole of it is here: the offers are then judged by the page itself. */
+  task: Task | TaskDetail;
+  events: TaskEvent[];
+}) {
   const me = useQuery(queries.me());
   const agents = useQuery({ ...queries.agents(slug), refetchInterval: 15_000 });
   const role = roleIn(me.data, slug);
@@ -25,9 +33,10 @@ export function TaskActions({ slug, task, events }: { slug: string; task: Task; 
   const [issued, setIssued] = useState<string[]>([]);
   const toast = useToast();
 
-  const told = (task as Task & { allowed_actions?: Action[] }).allowed_actions;
+  const told = "allowed_actions" in task ? task.allowed_actions : undefined;
   const of = (action: TaskAction): Offer => offer(action, told, task, agents.data, role, reporters);
   const retry = of("retry");
+  const asIs = of("retry_as_is").reason;
   const cancel = of("cancel");
   const rate = of("rate_limit");
   const remove = of("delete");
@@ -100,7 +109,7 @@ export function TaskActions({ slug, task, events }: { slug: string; task: Task; 
           ))}
         </ul>
       )}
-      {dialog === "retry" && <Retry {...props} agents={retry.agents} onIssued={done} />}
+      {dialog === "retry" && <Retry {...props} agents={retry.agents} asIs={asIs} onIssued={done} />}
       {dialog === "cancel" && <Cancel {...props} agents={cancel.agents} onIssued={done} />}
       {dialog === "rate_limit" && <RateLimit {...props} agents={rate.agents} onIssued={done} />}
       {dialog === "delete" && <Delete {...props} />}

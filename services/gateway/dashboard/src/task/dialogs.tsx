@@ -16,9 +16,6 @@ import { parseJsonField } from "./overrides";
 import { holdsCut, holdsRedacted, plain, readValue } from "./value";
 import { displayName, isTerminal } from "./verdict";
 
-/** Engines whose agents can start the same call again from its id alone. */
-const byReference = new Set(["celery", "rq"]);
-
 interface DialogProps {
   slug: string;
   task: Task;
@@ -94,8 +91,18 @@ const delays: [seconds: string, label: string][] = [
 ];
 
 /** Retry runs the same call once more, as it was or with other arguments, now or later. */
-export function Retry({ slug, task, agents, onClose, onIssued }: DialogProps) {
-  const reference = byReference.has(task.engine);
+export function Retry({
+  slug,
+  task,
+  agents,
+  asIs,
+  onClose,
+  onIssued,
+}: DialogProps & {
+  /** Why it can't be run again by its id alone; null when it can. */
+  asIs: string | null;
+}) {
+  const reference = asIs === null;
   const before = { args: editable(task.args, "[]"), kwargs: editable(task.kwargs, "{}") };
   const [agent, setAgent] = useState(agents[0]?.id ?? "");
   const [own, setOwn] = useState(!reference);
@@ -163,9 +170,7 @@ export function Retry({ slug, task, agents, onClose, onIssued }: DialogProps) {
           </label>
         </fieldset>
       ) : (
-        <p className="text-soft">
-          {task.engine} can't look up the original call, so the arguments are sent along.
-        </p>
+        <p className="text-soft">The arguments are sent along: {asIs?.replace(/\.?$/, ".")}</p>
       )}
       {own && (
         <>

@@ -12,11 +12,15 @@ export interface Offer {
   agents: Agent[];
 }
 
-export type TaskAction = "retry" | "cancel" | "rate_limit" | "delete";
+/** Engines whose agents can start the same call again from its id alone. */
+const byReference = new Set(["celery", "rq"]);
+
+export type TaskAction = "retry" | "retry_as_is" | "cancel" | "rate_limit" | "delete";
 
 /** How the API calls an action; the names of commands are understood as well. */
 const apiNames: Record<TaskAction, string[]> = {
   retry: ["retry", "retry_task"],
+  retry_as_is: ["retry_as_is"],
   cancel: ["cancel", "cancel_task"],
   rate_limit: ["rate_limit"],
   delete: ["delete", "delete_task", "bulk_delete"],
@@ -24,6 +28,7 @@ const apiNames: Record<TaskAction, string[]> = {
 
 const commands: Partial<Record<TaskAction, string>> = {
   retry: "retry_task",
+  retry_as_is: "retry_task",
   cancel: "cancel_task",
   rate_limit: "rate_limit",
 };
@@ -53,6 +58,8 @@ export function offer(
     const may = atLeast(role, "admin");
     return { agents: [], reason: may ? null : `Your role here is ${role}; this needs admin` };
   }
+  if (action === "retry_as_is" && !local.reason && !byReference.has(task.engine))
+    return { agents: local.agents, reason: `${task.engine} can't look up the original call` };
   if (action === "cancel" && !local.reason && isTerminal(task.state))
     return { agents: local.agents, reason: "This task has ended; there is nothing to cancel" };
   return local;

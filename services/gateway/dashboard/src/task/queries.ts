@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { queryOptions } from "@tanstack/react-query";
 import { api, path } from "../api/client";
-import type { TaskTreeResponse } from "../api/schema";
+import type { SimilarTasksResponse, TaskTreeResponse } from "../api/schema";
 import type { Command, Page, Task } from "../api/types";
+
+/** The rows lack results, tracebacks and arguments. */
+export type SimilarTasks = Omit<SimilarTasksResponse, "items"> & { items: Task[] };
 
 const project = (slug: string) => path`/projects/${slug}`;
 
@@ -25,14 +28,14 @@ export const taskQueries = {
           signal,
         ),
     }),
-  /** Runs of the same name that failed as well. */
-  sameName: (slug: string, name: string) =>
+  /** Failures like this one: of the same issue, else of the same name. */
+  similar: (slug: string, engine: string, id: string) =>
     queryOptions({
-      queryKey: ["p", slug, "similar", name],
+      queryKey: ["p", slug, "similar", engine, id],
       queryFn: ({ signal }) =>
-        api.get<Page<Task>>(
-          `${project(slug)}/tasks`,
-          { name, state: "failure", sort: "-received_at", limit: 12 },
+        api.get<SimilarTasks>(
+          `${project(slug)}${path`/tasks/${engine}/${id}`}/similar`,
+          { limit: 9 },
           signal,
         ),
       staleTime: 30_000,
