@@ -54,7 +54,10 @@ function useNewBuild(): boolean {
 
 const dismissedKey = "z4j-update-seen";
 
-/** Banners stand above every page: offline, a newer build than the page, a newer release than the brain. */
+/**
+ * Banners: offline, a newer build than the page, a newer release than the brain. They stand below the page, where
+ * their coming and going moves nothing under the pointer.
+ */
 export function Banners() {
   const newBuild = useNewBuild();
   return (
@@ -118,14 +121,14 @@ function Banner({ tone, testId, children }: { tone: "info" | "warn"; testId: str
     <div
       role="status"
       data-testid={`banner-${testId}`}
-      className={`flex shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-line border-b px-3 py-1.5 md:px-4 ${tone === "warn" ? "bg-warn-wash" : "bg-accent-wash"}`}
+      className={`flex shrink-0 items-center gap-x-3 border-line border-t px-3 py-1.5 md:px-4 ${tone === "warn" ? "bg-warn-wash" : "bg-accent-wash"}`}
     >
       {tone === "warn" ? (
         <WarnIcon className="size-4 text-warn" />
       ) : (
         <InfoIcon className="size-4 text-accent" />
       )}
-      {children}
+      <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-3 gap-y-1">{children}</div>
     </div>
   );
 }

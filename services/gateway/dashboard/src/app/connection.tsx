@@ -31,8 +31,8 @@ const looks = {
   },
 } as const;
 
-/** Nothing asks for this long: what was missed is on screen. */
-const quietFor = 600;
+/** The first hints come this soon after the connection; before, nobody may have asked yet. */
+const askedWithin = 600;
 /** Some page may ask all the time; after this long the catching up is over anyhow. */
 const caughtUpWithin = 10_000;
 /** A blink of the connection is not worth a word. */
@@ -56,7 +56,8 @@ function useCatchUp(link: ReturnType<typeof useLink>): boolean {
   }, [link]);
   useEffect(() => {
     if (since === null) return;
-    const wait = fetching === 0 ? quietFor : Math.max(0, since + caughtUpWithin - Date.now());
+    const due = since + (fetching === 0 ? askedWithin : caughtUpWithin);
+    const wait = Math.max(0, due - Date.now());
     const timer = window.setTimeout(() => {
       const away = since - (lost.current ?? since);
       lost.current = null;

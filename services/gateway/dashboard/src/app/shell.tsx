@@ -66,10 +66,10 @@ export function Frame({ children }: { children: ReactNode }) {
       <Rail project={project} projects={all} wide={wide} onToggle={toggleRail} />
       <div className="flex min-h-0 min-w-0 flex-1 flex-col">
         <TopBar project={project} projects={all} onSearch={openPalette} onHelp={openHelp} />
-        <Banners />
         <main id="page" tabIndex={-1} className="relative min-h-0 flex-1 overflow-auto outline-none">
           {page}
         </main>
+        <Banners />
       </div>
       <BottomBar project={project} />
       <Shortcuts slug={project?.slug ?? null} onHelp={openHelp} onPalette={openPalette} />
