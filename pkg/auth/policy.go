@@ -87,6 +87,8 @@ const (
 	TaskRead       Action = "task.read"
 	TaskExport     Action = "task.export"
 	TaskBulkDelete Action = "task.bulk_delete"
+	// SavedViewUse covers all that people do with their own views.
+	SavedViewUse   Action = "saved_view.use"
 	EventRead      Action = "event.read"
 	IssueRead      Action = "issue.read"
 	QueueRead      Action = "queue.read"
@@ -189,7 +191,7 @@ func ruleFor(a Action) rule {
 		return rule{needViewer, "workers:read"}
 	case CommandRead:
 		return rule{needViewer, "commands:read"}
-	case AgentWorkerRead, IssueRead, TrendsRead:
+	case AgentWorkerRead, IssueRead, TrendsRead, SavedViewUse:
 		return rule{needViewer, ""}
 
 	case AuditRead, AuditExport:
@@ -223,7 +225,7 @@ func Actions() []Action {
 		AuthProfileRead, AuthProfileWrite, AuthChangePassword, AuthSessionList, AuthSessionRevoke, HomeRead,
 		UserRead, UserCreate, UserUpdate, UserDelete, MembershipRead, MembershipGrant, MembershipUpdate,
 		MembershipRevoke, ProjectList, ProjectRead, ProjectCreate, ProjectUpdate, ProjectArchive, AgentRead,
-		AgentMint, AgentRevoke, AgentWorkerRead, TaskRead, TaskExport, TaskBulkDelete, EventRead, IssueRead,
+		AgentMint, AgentRevoke, AgentWorkerRead, TaskRead, TaskExport, TaskBulkDelete, SavedViewUse, EventRead, IssueRead,
 		QueueRead, WorkerRead, DeadLetterRead, StatsRead, TrendsRead, CommandRead, CommandDetailRead,
 		CommandRetryTask, CommandCancelTask, CommandRequeueDeadLetter, CommandBulkRetry, CommandPurgeQueue,
 		CommandRestartWorker, CommandPoolResize, CommandAddConsumer, CommandCancelConsumer, CommandRateLimit,

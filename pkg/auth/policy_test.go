@@ -25,7 +25,7 @@ var matrix = map[Action]string{
 
 	ProjectRead: "..yyyyy", AgentRead: "..yyyyy", AgentWorkerRead: "..yyyyy", TaskRead: "..yyyyy", TaskExport: "..yyyyy",
 	EventRead: "..yyyyy", IssueRead: "..yyyyy", QueueRead: "..yyyyy", WorkerRead: "..yyyyy", DeadLetterRead: "..yyyyy",
-	StatsRead: "..yyyyy", TrendsRead: "..yyyyy", CommandRead: "..yyyyy",
+	StatsRead: "..yyyyy", TrendsRead: "..yyyyy", CommandRead: "..yyyyy", SavedViewUse: "..yyyyy",
 
 	AuditRead: "...y.yy", AuditExport: "...y.yy",
 

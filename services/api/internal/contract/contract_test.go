@@ -17,7 +17,7 @@ import (
 func groups() []string {
 	return []string{
 		"health", "setup", "auth", "users", "memberships", "projects", "agents", "agent-workers", "admin", "metrics", "general",
-		"tasks", "events", "issues", "workers", "queues", "commands", "dead-letters", "stats", "trends", "home",
+		"tasks", "events", "issues", "workers", "queues", "commands", "dead-letters", "stats", "trends", "home", "saved-views",
 	}
 }
 

@@ -47,7 +47,7 @@ type group struct{ cfg Config }
 func Ops(cfg Config) []rest.Op {
 	g := &group{cfg: cfg}
 	const tag = "tasks"
-	return []rest.Op{{
+	return append(g.viewOps(), []rest.Op{{
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks", ID: "list_tasks", Tag: tag, Action: auth.TaskRead,
 		Summary: "List tasks, or export them as a file when format is given", Access: rest.Session, Query: ListQuery{},
 		Response: TaskListResponse{}, Status: http.StatusOK, Handle: g.list, Errors: []int{http.StatusGatewayTimeout},
@@ -82,7 +82,7 @@ func Ops(cfg Config) []rest.Op {
 		Method: http.MethodGet, Path: "/projects/{slug}/issues/{fingerprint}", ID: "get_issue", Tag: "issues", Action: auth.IssueRead,
 		Summary: "Show a group of tasks that failed alike, with a sample and what they have in common", Access: rest.Session, Query: IssueDetailQuery{},
 		Response: IssueDetail{}, Status: http.StatusOK, Handle: g.issue,
-	}}
+	}}...)
 }
 
 // TaskPublic is a task.

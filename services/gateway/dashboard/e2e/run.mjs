@@ -178,6 +178,28 @@ try {
     await page.locator("[data-token]").waitFor({ state: "detached" });
   });
 
+  await s.step("a view is saved, opened, renamed and deleted", async () => {
+    await page.goto(`${s.base}${list}?q=state:failure`);
+    await row(failed).waitFor();
+    await page.getByRole("button", { name: "Saved views" }).click();
+    await page.getByLabel("Save the filter as").fill("All failures");
+    await page.getByTestId("views").getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByTestId("views").getByText("All failures").waitFor();
+    await s.check("tasks-views");
+    await page.goto(s.base + list);
+    await page.getByRole("button", { name: "Saved views" }).click();
+    await page.getByTestId("views").getByText("All failures").click();
+    await page.waitForURL("**q=state:failure**");
+    await page.getByRole("button", { name: "Saved view All failures" }).click();
+    await page.getByRole("button", { name: "Rename All failures" }).click();
+    await page.getByLabel("New name of All failures").fill("Broken");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Delete Broken" }).click();
+    await page.getByTestId("views").getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByText("A view is a filter with a name").waitFor();
+    await page.keyboard.press("Escape");
+  });
+
   await s.step("a row opens beside the list, and its page on Enter", async () => {
     await page.goto(`${s.base}${list}?q=state:failure`);
     await row(failed).click();

@@ -760,6 +760,33 @@ export interface SampleTask {
   task_id: string;
 }
 
+export interface SavedTaskFilters {
+  priority: string[];
+  query?: string;
+  search: string;
+  state: "pending" | "received" | "started" | "success" | "failure" | "retry" | "revoked" | "rejected" | "unknown" | null;
+}
+
+export interface SavedTaskFiltersInput {
+  priority?: string[];
+  query?: string;
+  search?: string;
+  state?: "pending" | "received" | "started" | "success" | "failure" | "retry" | "revoked" | "rejected" | "unknown" | null;
+}
+
+export interface SavedViewPublic {
+  created_at: string;
+  filters: SavedTaskFilters;
+  id: string;
+  name: string;
+  updated_at: string;
+}
+
+export interface SavedViewWrite {
+  filters: SavedTaskFiltersInput;
+  name: string;
+}
+
 export interface SeriesBucket {
   failed: number;
   received: number;

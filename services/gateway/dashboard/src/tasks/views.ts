@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { queryOptions } from "@tanstack/react-query";
 import { api, path } from "../api/client";
+import type { SavedTaskFilters } from "../api/schema";
 import type { TaskSearch } from "./filters";
 import { add, quote, write } from "./query";
+
+/** ViewFilters holds the filter text; views of earlier releases hold single filters instead. */
+export type ViewFilters = Partial<SavedTaskFilters>;
 
 /** SavedView is a filter of this reader, kept under a name in the project. */
 export interface SavedView {
   id: string;
   name: string;
   filters: ViewFilters;
-}
-
-/** ViewFilters holds the filter text; views saved by earlier releases hold single filters instead. */
-export interface ViewFilters {
-  query?: string | null;
-  state?: string | null;
-  priority?: string[] | null;
-  search?: string | null;
 }
 
 export const savedViews = (slug: string) =>

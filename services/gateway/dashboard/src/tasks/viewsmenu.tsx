@@ -21,7 +21,7 @@ interface Props {
 /** Views keeps filters under names: to open, save, rename, delete, and to share by address. */
 export function Views({ slug, search, onApply }: Props) {
   const [open, setOpen] = useState(false);
-  const views = useQuery({ ...savedViews(slug), enabled: open });
+  const views = useQuery(savedViews(slug));
   const current = matchingView(views.data ?? [], search);
   return (
     <Popover
