@@ -84,6 +84,9 @@ func (g *group) targetOf(r *rest.Request, c *store.Command, known *around) (*Tar
 		sent.Engine, sent.TaskID = "", ""
 	}
 	if c.TargetID == nil || *c.TargetID == "" {
+		if c.TargetType == "queue" && sent.Engine != "" {
+			return &TargetPublic{Kind: c.TargetType, Engine: &sent.Engine}, nil
+		}
 		return nil, nil
 	}
 	id := *c.TargetID

@@ -5,6 +5,7 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -97,6 +98,8 @@ const (
 	// paceOver is how far back the trend of a queue looks, trustOver how much of it samples must cover to be trusted.
 	paceOver  = 10 * time.Minute
 	trustOver = 2 * time.Minute
+	// stallOver is how long nothing may start while work waits and every consumer is free.
+	stallOver = 2 * time.Minute
 	// maxWaiting is where waiting tasks are no longer counted, maxCounted for how many queues they are.
 	maxWaiting = 1000
 	maxCounted = 500
@@ -104,18 +107,21 @@ const (
 	minuteSamples = 6 * time.Hour
 	minuteSeries  = 24 * time.Hour
 	sparkParts    = 24
-	topNames      = 20
+	// heldFor is how long a message may wait with a worker that is not called busy; celeryPrefetch is Celery's default.
+	heldFor        = 3 * time.Second
+	celeryPrefetch = 4
+	topNames       = 20
 )
 
 // traffic is what is known of all queues of a project at once.
 type traffic struct {
-	window          rest.Window
-	total, recent   map[string]store.Totals
-	waits           map[string]*sketch.Sketch
-	samples, lately map[int64][]store.DepthSample
-	workers         []store.WorkerView
-	now             time.Time
-	pace            time.Duration
+	window              rest.Window
+	total, recent, last map[string]store.Totals
+	waits               map[string]*sketch.Sketch
+	samples, lately     map[int64][]store.DepthSample
+	workers             []store.WorkerView
+	now                 time.Time
+	pace                time.Duration
 }
 
 func (g *group) traffic(ctx context.Context, projectID int64, w rest.Window) (*traffic, error) {
@@ -128,6 +134,9 @@ func (g *group) traffic(ctx context.Context, projectID int64, w rest.Window) (*t
 	since := t.now.Add(-paceOver).Truncate(time.Minute)
 	t.pace = t.now.Sub(since)
 	if t.recent, err = g.store.QueueTotals(ctx, projectID, since, t.now.Add(time.Minute)); err != nil {
+		return nil, err
+	}
+	if t.last, err = g.store.QueueTotals(ctx, projectID, t.now.Add(-stallOver).Truncate(time.Minute), t.now.Add(time.Minute)); err != nil {
 		return nil, err
 	}
 	if t.waits, err = g.store.QueueLatency(ctx, projectID, domain.RollupStarted, w.From.Time, w.To.Time); err != nil {
@@ -265,21 +274,42 @@ func (t *traffic) judge(q *store.Queue, out *QueuePublic) (trend string, drain *
 	case out.Waiting != nil:
 		backlog, known = *out.Waiting, true
 	}
-	recent := t.recent[q.Name]
+	recent, last := t.recent[q.Name], t.last[q.Name]
+	still := recent.Finished() == 0 && recent[domain.RollupStarted] == 0
+	waits := time.Duration(0)
+	if out.OldestWaitSeconds != nil {
+		waits = time.Duration(*out.OldestWaitSeconds) * time.Second
+	}
 	switch {
 	case !known:
 		return "unknown", nil
+	case backlog == 0 && out.Depth == nil && still && (out.Consumers == nil || *out.Consumers == 0):
+		// Nobody takes anything out, so nobody sees what is in it.
+		return "unknown", nil
 	case backlog == 0:
 		return "empty", new(int64)
-	case recent.Finished() == 0 && recent[domain.RollupStarted] == 0:
+	case still:
 		return "stalled", nil
+	case last.Finished() == 0 && last[domain.RollupStarted] == 0 && waits >= stallOver && !busy(t.workers, q.Engine, q.Name):
+		return "stalled", nil
+	}
+	// Without a depth all that is seen are the messages that workers hold. Behind busy workers the broker may hold any number.
+	if out.Depth == nil && waits >= heldFor && backlog <= held(t.workers, q.Engine, q.Name) {
+		return "unknown", nil
+	}
+	// A task leaves the queue when it starts; where starts are not told, its end is the next best.
+	left := float64(max(recent[domain.RollupStarted], recent.Finished())) / t.pace.Minutes()
+	if float64(backlog) <= left && waits <= time.Minute {
+		// Less than a minute of work is on its way, not a backlog.
+		seconds := int64(float64(backlog) / left * 60)
+		return "draining", &seconds
 	}
 	net, ok := slope(t.lately[q.ID], t.now)
 	if out.Depth == nil || !ok {
 		if recent[domain.RollupReceived] == 0 && out.InPerMinute == nil {
 			return "unknown", nil
 		}
-		net = float64(recent[domain.RollupReceived]-recent.Finished()) / t.pace.Minutes()
+		net = float64(recent[domain.RollupReceived])/t.pace.Minutes() - left
 	}
 	switch {
 	case net < 0:
@@ -290,6 +320,35 @@ func (t *traffic) judge(q *store.Queue, out *QueuePublic) (trend string, drain *
 	default:
 		return "steady", nil
 	}
+}
+
+// busy reports whether an online consumer of the queue runs something.
+func busy(workers []store.WorkerView, engine, queue string) bool {
+	return slices.ContainsFunc(workers, func(w store.WorkerView) bool {
+		return w.Engine == engine && w.State == online && w.ActiveTasks > 0 && slices.Contains(queuesOf(&w), queue)
+	})
+}
+
+// held is how many messages the online consumers of a queue may have taken from the broker without starting them, 0 when
+// they do not tell.
+func held(workers []store.WorkerView, engine, queue string) (n int64) {
+	for i := range workers {
+		w := &workers[i]
+		if w.Engine != engine || w.State != online || w.Concurrency == nil || !slices.Contains(queuesOf(w), queue) {
+			continue
+		}
+		var report struct {
+			Conf struct {
+				Prefetch *int64 `json:"worker_prefetch_multiplier"`
+			} `json:"conf"`
+		}
+		prefetch := int64(celeryPrefetch)
+		if json.Unmarshal([]byte(w.Metadata), &report) == nil && report.Conf.Prefetch != nil && *report.Conf.Prefetch > 0 {
+			prefetch = *report.Conf.Prefetch
+		}
+		n += *w.Concurrency * prefetch
+	}
+	return n
 }
 
 // slope is how much the depth changes a minute, from the first to the last sample.

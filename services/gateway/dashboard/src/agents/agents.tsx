@@ -221,15 +221,6 @@ function columnsOf(needAdmin: string | null, revoke: (agent: Agent) => void): Da
       cell: (agent) => String(agent.processes),
     },
     {
-      id: "host",
-      header: "Host",
-      minor: true,
-      className: "max-w-40",
-      sort: (agent) => agent.host_name,
-      cell: (agent) =>
-        agent.host_name ? <span className="block truncate">{agent.host_name}</span> : dash("Not told"),
-    },
-    {
       id: "actions",
       header: "Actions",
       hideHeader: true,

@@ -35,6 +35,7 @@ export function AgentPanel({ slug, agent, onClose }: { slug: string; agent: Agen
       "Protocol",
       agent.protocol_version === "0" ? "long polling, or never connected" : agent.protocol_version,
     ],
+    ["Host", agent.host_name ?? "not told"],
     ["Framework", agent.framework_adapter === "unknown" ? "not told" : agent.framework_adapter],
     ["Last seen", <Age key="s" at={agent.last_seen_at} suffix=" ago" />],
     ["Connected since", <Absolute key="c" at={agent.last_connect_at} />],

@@ -19,6 +19,18 @@ it("words every outcome", () => {
   expect(outcomeText(command({}))).toBe("done in 92 ms");
   expect(outcomeText(command({ result: { purged: 1 } }))).toBe("1 message removed");
   expect(outcomeText(command({ status: "failed", error: "no such task" }))).toBe("no such task");
+  expect(
+    outcomeText(
+      command({ action: "purge_queue", status: "failed", error: "purge confirm_token missing or stale" }),
+    ),
+  ).toContain("removed nothing");
+  expect(outcomeText(command({ action: "add_consumer", result: { queue: "mail" } }))).toBe(
+    "it consumes mail now",
+  );
+  expect(outcomeText(command({ action: "cancel_consumer", result: { queue: "mail" } }))).toBe(
+    "it has left mail",
+  );
+  expect(outcomeText(command({ action: "pool_shrink", result: { delta: 2 } }))).toBe("shrunk by 2");
   expect(outcomeText(command({ status: "timeout" }))).toContain("may or may not");
   expect(outcomeText(command({ status: "dispatched" }))).toContain("waiting");
 });

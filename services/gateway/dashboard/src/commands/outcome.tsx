@@ -51,6 +51,8 @@ export function outcomeText(command: Command): string {
     case "dispatched":
       return "sent to the agent, waiting for its answer";
     case "failed":
+      if (command.action === "purge_queue" && command.error?.includes("confirm_token"))
+        return "the agent refused and removed nothing: the queue has changed since its depth was reported. Purge again, also if the number has changed";
       return command.error || "the agent could not do it and gave no reason";
     case "timeout":
       return command.error || "the agent did not answer in time; it may or may not have been done";

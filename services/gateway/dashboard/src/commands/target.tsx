@@ -13,6 +13,8 @@ export function TargetText({ command }: { command: Command }) {
         <code className="text-xs">{target.task_id.slice(0, 13)}</code>
       </span>
     );
+  if (target.kind === "queue" && !target.queue)
+    return <span className="text-soft">every queue of {target.engine}</span>;
   const name = target.queue ?? target.worker ?? target.name ?? command.target_id;
   return (
     <span title={name ?? undefined}>
@@ -74,5 +76,6 @@ export function TargetLink({ slug, command }: { slug: string; command: Command }
         {target.name}
       </Link>
     );
+  if (target?.kind === "queue") return <span>every queue of {target.engine}</span>;
   return <span>{command.target_id ?? command.target_type}</span>;
 }

@@ -226,11 +226,16 @@ function columnsOf(
       id: "error",
       header: "Error",
       className: "max-w-96",
-      cell: (entry) => (
-        <span className="block truncate text-bad" title={entry.error_excerpt}>
-          {lastLine(entry.error_excerpt) || "not told"}
-        </span>
-      ),
+      cell: (entry) =>
+        entry.error_excerpt.trim() ? (
+          <span className="block truncate text-bad" title={entry.error_excerpt}>
+            {lastLine(entry.error_excerpt)}
+          </span>
+        ) : (
+          <span className="text-soft" title={`${engine} does not tell it with the dead letter`}>
+            see the task
+          </span>
+        ),
     },
     {
       id: "attempts",

@@ -39,9 +39,11 @@ describe("verdict", () => {
     [{ trend: "growing", waiting: 40 }, /^No: 40 wait, and more comes in/],
     [{ trend: "steady", waiting: 40 }, /^Not at this pace/],
     [{ trend: "stalled", waiting: 40, consumers: 0 }, /no online worker consumes it/],
-    [{ trend: "stalled", waiting: 40, consumers: null }, /nothing started or ended/],
+    [{ trend: "stalled", waiting: 40, consumers: null }, /and nothing starts/],
     [{ trend: "unknown", waiting: null }, /neither depth nor/],
-    [{ trend: "unknown", waiting: 2 }, /does not report what comes in/],
+    [{ trend: "unknown", waiting: 2 }, /2 wait with its workers, all busy/],
+    [{ trend: "unknown", waiting: 0, consumers: 0 }, /nobody consumes it/],
+    [{ trend: "unknown", waiting: 0, depth: 2 }, /not been reported for long enough/],
   ])("%o", (over, text) => {
     expect(verdict(queue(over))).toMatch(text);
   });
@@ -62,6 +64,9 @@ describe("answer", () => {
       "Every queue drains, the last in about 2 min",
     );
     expect(answer([queue({ trend: "steady", waiting: 4 })])).toBe("1 queue with work waiting, none growing");
+    expect(answer([queue({ trend: "unknown", waiting: 4 }), queue({ trend: "steady", waiting: 4 })])).toMatch(
+      /^mail can't be judged/,
+    );
     expect(answer([queue({ trend: "unknown", waiting: null })])).toMatch(/1 queue can't be judged/);
   });
   it("says nothing about no queues", () => {

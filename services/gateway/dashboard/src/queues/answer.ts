@@ -44,7 +44,7 @@ export function drainText(queue: Pick<QueuePublic, "trend" | "drain_seconds">): 
     case "growing":
       return "more comes in than goes out";
     case "stalled":
-      return "nothing started or ended for 10 minutes";
+      return "nothing starts although work waits";
     case "unknown":
       return "too little is reported to tell";
   }
@@ -68,11 +68,13 @@ export function verdict(queue: QueuePublic): string {
     case "stalled":
       return queue.consumers === 0
         ? `No: ${count}, and no online worker consumes it.`
-        : `No: ${count}, and nothing started or ended in the last 10 minutes.`;
+        : `No: ${count}, and nothing starts.`;
     case "unknown":
-      return waits
-        ? `Can't tell: ${count}, but this engine does not report what comes in.`
-        : "Can't tell: neither depth nor waiting tasks are reported.";
+      if (!waits) return "Can't tell: neither depth nor waiting tasks are reported.";
+      if (waits.n === 0) return "Can't tell: nobody consumes it, and nobody reports what the broker holds.";
+      return queue.depth === null
+        ? `Can't tell: ${count} with its workers, all busy, and nobody reports what the broker holds behind them.`
+        : `Can't tell yet: ${count}, and its depth has not been reported for long enough.`;
   }
 }
 
@@ -91,6 +93,9 @@ export function answer(queues: QueuePublic[]): string {
         : "Nothing waits";
     }
     const slowest = Math.max(0, ...waiting.map((queue) => queue.drain_seconds ?? 0));
+    const unsure = waiting.filter((queue) => queue.trend === "unknown");
+    if (unsure.length > 0)
+      return `${unsure.length === 1 ? unsure[0]?.name : `${unsure.length} queues`} can't be judged: work waits with busy workers, and what the broker holds is not reported`;
     const steady = waiting.filter((queue) => queue.trend !== "draining").length;
     if (steady > 0) return `${plural(waiting.length, "queue")} with work waiting, none growing`;
     return `Every queue drains, the last in about ${formatRough(slowest)}`;

@@ -11,7 +11,6 @@ import { type Range, useRange } from "../app/range";
 import { CommandOutcome } from "../commands/outcome";
 import { formatExact, formatRate, formatRough } from "../insight/format";
 import { taskSearch, windowSearch } from "../insight/links";
-import { Age } from "../ui/clock";
 import { Button, buttonClass, CodeBlock, Empty, ErrorNote, Notice } from "../ui/controls";
 import { Page } from "../ui/page";
 import { Sparkline } from "../ui/spark";
@@ -158,10 +157,10 @@ function columnsOf(
       sort: (queue) => severity[queue.trend] * 1e9 + (backlog(queue)?.n ?? 0),
       descFirst: true,
       cell: (queue) => (
-        <span className="flex flex-wrap items-baseline gap-x-2">
+        <span className="flex items-baseline gap-x-1.5 whitespace-nowrap">
           <TrendBadge trend={queue.trend} drain={queue.drain_seconds} />
           {queue.trend === "draining" && queue.drain_seconds !== null && (
-            <span className="text-xs text-soft">{formatRough(queue.drain_seconds)} left</span>
+            <span className="text-xs text-soft">{formatRough(queue.drain_seconds)}</span>
           )}
           <span className="sr-only">{drainText(queue)}</span>
         </span>
@@ -213,7 +212,7 @@ function columnsOf(
     },
     {
       id: "spark",
-      header: "Depth over time",
+      header: "Depth, over time",
       minor: true,
       cell: (queue) =>
         queue.depth_spark.some((each) => each !== null) ? (
@@ -223,29 +222,24 @@ function columnsOf(
         ),
     },
     {
-      id: "in",
-      header: "In / min",
-      title: `Tasks received a minute, ${range.label}`,
-      align: "right",
-      descFirst: true,
-      minor: true,
-      sort: (queue) => queue.in_per_minute,
-      cell: (queue) =>
-        queue.in_per_minute === null ? (
-          <None why={`${queue.engine} does not tell when tasks are received`} />
-        ) : (
-          formatRate(queue.in_per_minute)
-        ),
-    },
-    {
-      id: "out",
-      header: "Out / min",
-      title: `Tasks ended a minute, ${range.label}`,
+      id: "rates",
+      header: "In / out a min",
+      title: `Tasks received and ended a minute, ${range.label}`,
       align: "right",
       descFirst: true,
       minor: true,
       sort: (queue) => queue.out_per_minute,
-      cell: (queue) => formatRate(queue.out_per_minute),
+      cell: (queue) => (
+        <>
+          {queue.in_per_minute === null ? (
+            <None why={`${queue.engine} does not tell when tasks are received`} />
+          ) : (
+            formatRate(queue.in_per_minute)
+          )}
+          <span className="text-soft"> / </span>
+          {formatRate(queue.out_per_minute)}
+        </>
+      ),
     },
     {
       id: "wait",
@@ -287,15 +281,6 @@ function columnsOf(
         ) : (
           String(queue.consumers)
         ),
-    },
-    {
-      id: "seen",
-      header: "Last seen",
-      align: "right",
-      minor: true,
-      descFirst: true,
-      sort: (queue) => queue.last_seen_at,
-      cell: (queue) => <Age at={queue.last_seen_at} suffix=" ago" />,
     },
     {
       id: "actions",

@@ -7,6 +7,7 @@ import { useLive } from "../api/live";
 import type { LintFindingPublic, WorkerDetailPublic, WorkerTaskPublic } from "../api/schema";
 import { parseTime } from "../api/time";
 import type { JsonObject } from "../api/types";
+import { useCrumb } from "../app/crumbs";
 import { useRange } from "../app/range";
 import { formatExact, formatRate, formatRough } from "../insight/format";
 import { taskSearch } from "../insight/links";
@@ -32,6 +33,7 @@ export function WorkerPage() {
   );
   const query = useQuery({ ...workerDetail(slug, workerId), refetchInterval });
   const worker = query.data;
+  useCrumb(worker?.name);
 
   if (query.error && !worker) {
     const gone = query.error instanceof ApiError && [404, 422].includes(query.error.status);

@@ -59,6 +59,7 @@ export function byHost(workers: WorkerPublic[]): Host[] {
     (a, b) =>
       b.suspects - a.suspects ||
       Math.sign(b.workers.length - b.online) - Math.sign(a.workers.length - a.online) ||
+      Number(a.name === "") - Number(b.name === "") ||
       a.name.localeCompare(b.name),
   );
 }

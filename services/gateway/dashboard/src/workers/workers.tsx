@@ -199,7 +199,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       id: "name",
       header: "Worker",
       sort: (worker) => worker.name,
-      className: "w-64 max-w-64",
+      className: "md:min-w-52 max-w-64",
       cell: (worker) => (
         <span className="block truncate font-medium" title={worker.name}>
           {worker.name}
@@ -209,7 +209,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
     {
       id: "state",
       header: "State",
-      className: "w-32",
+      className: "md:min-w-32",
       sort: (worker) => attention(worker),
       cell: (worker) => <WorkerState worker={worker} />,
     },
@@ -219,7 +219,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       title: "Tasks running now, of the slots in its pool",
       align: "right",
       descFirst: true,
-      className: "w-24",
+      className: "md:min-w-24",
       sort: (worker) => worker.active_tasks,
       cell: (worker) =>
         worker.concurrency ? `${worker.active_tasks} of ${worker.concurrency}` : String(worker.active_tasks),
@@ -230,7 +230,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       title: "Tasks ended a minute, over the last 5 to 10 minutes",
       align: "right",
       descFirst: true,
-      className: "w-28",
+      className: "md:min-w-24",
       sort: (worker) => worker.rate_per_minute,
       cell: (worker) => formatRate(worker.rate_per_minute),
     },
@@ -240,7 +240,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       title: "When it was last seen doing something with a task",
       align: "right",
       descFirst: true,
-      className: "w-28",
+      className: "md:min-w-24",
       sort: (worker) => worker.last_event_at,
       cell: (worker) => <Age at={worker.last_event_at} suffix=" ago" />,
     },
@@ -251,7 +251,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       align: "right",
       descFirst: true,
       minor: true,
-      className: "w-28",
+      className: "md:min-w-24",
       sort: (worker) => worker.last_heartbeat,
       cell: (worker) => <Age at={worker.last_heartbeat} suffix=" ago" />,
     },
@@ -262,7 +262,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       align: "right",
       descFirst: true,
       minor: true,
-      className: "w-20",
+      className: "md:min-w-20",
       sort: (worker) => worker.failed,
       cell: (worker) =>
         worker.failed > 0 ? <span className="text-bad">{formatExact(worker.failed)}</span> : "0",
@@ -273,7 +273,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       align: "right",
       descFirst: true,
       minor: true,
-      className: "w-16",
+      className: "md:min-w-16",
       sort: (worker) => worker.load_average?.[0],
       cell: (worker) => worker.load_average?.[0]?.toFixed(2) ?? dash,
     },
@@ -282,7 +282,8 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       header: "Queues",
       minor: true,
       sort: (worker) => worker.queues.join(" "),
-      className: "max-w-72",
+      // It takes what is left, so that the tables of all hosts line up.
+      className: "md:w-full md:max-w-0",
       cell: (worker) => (
         <span className="block truncate" title={worker.queues.join(", ")}>
           {worker.queues.length > 0 ? worker.queues.join(", ") : dash}
@@ -293,7 +294,7 @@ function columnsOf(withHost: boolean): DataColumn<WorkerPublic>[] {
       id: "engine",
       header: "Engine",
       minor: true,
-      className: "w-28",
+      className: "md:min-w-24",
       sort: (worker) => worker.engine,
       cell: (worker) => (
         <>
