@@ -76,6 +76,9 @@ func CheckFile(path string) ([]Notice, error) {
 // Environ returns the process environment for Options.
 func Environ() []string { return os.Environ() }
 
+// Lookup returns one variable of the process environment, for commands that must not read all settings.
+func Lookup(name string) string { return os.Getenv(name) }
+
 // DropFromEnvironment removes a variable from the process, so that child processes and crash dumps
 // don't carry a password any longer than needed.
 func DropFromEnvironment(name string) { _ = os.Unsetenv(name) }

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
@@ -110,7 +112,7 @@ func (s *Store) copyMark(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	mark := id.String()
+	mark := []string{id.String()}
 	for _, query := range []string{
 		"SELECT coalesce(max(id), 0) FROM tasks", "SELECT coalesce(max(head_seq), 0) FROM audit_state", "SELECT count(*) FROM audit_outbox",
 		"SELECT coalesce(max(id), 0) FROM names", "SELECT count(*) FROM commands", "SELECT count(*) FROM events",
@@ -119,9 +121,9 @@ func (s *Store) copyMark(ctx context.Context) (string, error) {
 		if err := s.eng.read().QueryRow(ctx, query).Scan(&n); err != nil {
 			return "", s.err(err)
 		}
-		mark += fmt.Sprintf(".%d", n)
+		mark = append(mark, strconv.FormatInt(n, 10))
 	}
-	return mark, nil
+	return strings.Join(mark, "."), nil
 }
 
 // copyable reports whether rows may be copied in: nothing is there but what an interrupted copy left.

@@ -33,10 +33,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		}),
 		lastRun: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "z4j_ingest_upkeep_last_run_timestamp_seconds", Help: "When each job of upkeep last ended well on this replica.",
-		}, []string{"job"}),
+		}, []string{"upkeep"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "z4j_ingest_upkeep_errors_total", Help: "Runs of upkeep jobs that failed; they are repeated.",
-		}, []string{"job"}),
+		}, []string{"upkeep"}),
 		held: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "z4j_ingest_upkeep_lease_held", Help: "1 while this replica is the one that does upkeep.",
 		}),
