@@ -18,16 +18,24 @@
 
 /** @type {Page[]} */
 export const pages = [
+  { name: "home", path: () => "/home", whole: true, shows: "tbody tr", fails: /\/api\/v1\/home\// },
   {
     name: "overview",
     path: (p) => `/projects/${p}`,
     empty: /Connect your application/,
     shows: "[data-testid=answer]",
   },
+  { name: "trends", path: (p) => `/projects/${p}/trends`, empty: /No task ended/, shows: "tbody tr" },
   {
     name: "trends-task",
     path: (p, ids) => `/projects/${p}/trends?name=${ids.name}`,
     shows: "canvas",
+  },
+  { name: "issues", path: (p) => `/projects/${p}/issues`, empty: /Nothing failed/, shows: "tbody tr" },
+  {
+    name: "issue",
+    path: (p, ids) => `/projects/${p}/issues/${ids.issue}`,
+    shows: "[data-testid=issue-answer]",
   },
   {
     name: "tasks",

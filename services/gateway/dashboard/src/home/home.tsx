@@ -20,7 +20,7 @@ import { Sparkline } from "../ui/spark";
 import { StateShape } from "../ui/state";
 import { type DataColumn, DataTable, useUrlSort } from "../ui/table";
 import { useTitle } from "../ui/title";
-import { byNeed, bySeverity, homeAnswer, severityOf, targetOf } from "./need";
+import { byNeed, bySeverity, homeAnswer, targets } from "./need";
 import { FirstProjectSteps, NoProject } from "./steps";
 
 /** The start page: with one project there is nothing to choose from, so it leads to that one's overview. */
@@ -52,14 +52,13 @@ export function HomePage() {
     );
   }
   if (home.data && home.data.projects.length === 0) return <NoProject />;
-  const names = new Map(home.data?.projects.map((project) => [project.slug, project.name]));
   return (
     <Page
       title="Home"
       answer={home.data ? `${homeAnswer(home.data.projects, home.data.attention)}.` : undefined}
     >
       <StaleNote query={home} />
-      {home.data && <Attentions home={home.data} names={names} shown={range} />}
+      {home.data && <Attentions home={home.data} shown={range} />}
       {home.data && <FirstProjectSteps projects={home.data.projects} />}
       <DataTable
         label="Projects, the one that needs you first"
@@ -71,7 +70,7 @@ export function HomePage() {
         onSort={onSort}
         skeletonRows={3}
       />
-      <Failures home={home.data} names={names} shown={range} />
+      <Failures home={home.data} shown={range} />
     </Page>
   );
 }
@@ -211,16 +210,15 @@ function Look({
 const severityLooks = {
   critical: { label: "Critical", shape: "triangle", tone: "bad" },
   warning: { label: "Warning", shape: "half", tone: "warn" },
-  info: { label: "Note", shape: "ring", tone: "wait" },
 } as const;
 
-function Attentions({ home, names, shown }: { home: Home; names: Map<string, string>; shown: Shown }) {
+function Attentions({ home, shown }: { home: Home; shown: Shown }) {
   if (home.attention.length === 0) return null;
   return (
     <Panel title="Wants attention" pad={false}>
       <ul data-testid="attention">
         {bySeverity(home.attention).map((each) => {
-          const look = severityLooks[severityOf(each.severity)];
+          const look = severityLooks[each.severity];
           return (
             <li
               key={`${each.project} ${each.kind} ${each.text}`}
@@ -232,7 +230,7 @@ function Attentions({ home, names, shown }: { home: Home; names: Map<string, str
                 {...(attentionTarget(each, shown) as { to: string })}
                 className="row-link min-w-0 flex-1 hover:underline"
               >
-                <span className="font-medium">{names.get(each.project) ?? each.project}</span>: {each.text}
+                <span className="font-medium">{each.project_name}</span>: {each.text}
               </Link>
               {each.since && (
                 <span className="text-xs whitespace-nowrap text-soft">
@@ -248,54 +246,51 @@ function Attentions({ home, names, shown }: { home: Home; names: Map<string, str
 }
 
 const attentionTarget = (each: Attention, shown: Shown): Goto =>
-  toPage(targetOf(each.kind), each.project, shown);
+  toPage(targets[each.kind], each.project, shown);
 
-function failureColumns(names: Map<string, string>): DataColumn<HomeFailure>[] {
-  return [
-    {
-      id: "what",
-      header: "Failure",
-      className: "w-2/5 max-w-0",
-      cell: (failure) => (
-        <span className="block md:truncate" title={failure.exception ?? undefined}>
-          {failure.exception ?? "failed without a message"}
+const failureColumns: DataColumn<HomeFailure>[] = [
+  {
+    id: "what",
+    header: "Failure",
+    className: "w-2/5 max-w-0",
+    cell: (failure) => (
+      <span className="block md:truncate" title={failure.exception ?? undefined}>
+        {failure.exception ?? "failed without a message"}
+      </span>
+    ),
+  },
+  { id: "task", header: "Task", cell: (failure) => <span className="text-soft">{failure.name ?? "–"}</span> },
+  { id: "project", header: "Project", cell: (failure) => failure.project_name },
+  {
+    id: "times",
+    header: "Times",
+    cell: (failure) => (
+      <span className="inline-flex items-center gap-2 align-middle">
+        <Sparkline values={failure.spark} tone="bad" label="Occurrences in this window" />
+        <span className="w-12 text-right font-semibold">
+          {formatCount(failure.occurrences)}
+          {failure.capped && "+"}
         </span>
-      ),
-    },
-    { id: "task", header: "Task", cell: (failure) => <span className="text-soft">{failure.name}</span> },
-    { id: "project", header: "Project", cell: (failure) => names.get(failure.project) ?? failure.project },
-    {
-      id: "times",
-      header: "Times",
-      align: "right",
-      cell: (failure) => <span className="font-semibold">{formatCount(failure.occurrences)}</span>,
-    },
-    {
-      id: "first",
-      header: "First seen",
-      align: "right",
-      minor: true,
-      cell: (failure) => <Age at={failure.first_seen} suffix=" ago" />,
-    },
-    {
-      id: "last",
-      header: "Last seen",
-      align: "right",
-      cell: (failure) => <Age at={failure.last_seen} suffix=" ago" />,
-    },
-  ];
-}
+      </span>
+    ),
+  },
+  {
+    id: "first",
+    header: "First seen",
+    align: "right",
+    minor: true,
+    cell: (failure) => <Age at={failure.first_seen} suffix=" ago" />,
+  },
+  {
+    id: "last",
+    header: "Last seen",
+    align: "right",
+    cell: (failure) => <Age at={failure.last_seen} suffix=" ago" />,
+  },
+];
 
 /** Recent failures, one row for each kind of failure however often it happened. */
-function Failures({
-  home,
-  names,
-  shown,
-}: {
-  home: Home | undefined;
-  names: Map<string, string>;
-  shown: Shown & { range: string | null };
-}) {
+function Failures({ home, shown }: { home: Home | undefined; shown: Shown }) {
   const words = home ? windowWords(shown.range, home.window.seconds) : "";
   return (
     <section className="space-y-2" aria-labelledby="failures">
@@ -304,7 +299,7 @@ function Failures({
       </h2>
       <DataTable
         label="Failures, one row for each kind"
-        columns={failureColumns(names)}
+        columns={failureColumns}
         rows={home?.failures}
         rowKey={(failure) => `${failure.project} ${failure.fingerprint}`}
         rowHref={(failure) => toIssue(failure.project, failure.fingerprint, shown)}

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, it } from "vitest";
 import type { Attention, HomeProject } from "../insight/types";
-import { byNeed, bySeverity, homeAnswer, targetOf } from "./need";
+import { byNeed, bySeverity, homeAnswer } from "./need";
 
 const project = (slug: string, more: Partial<HomeProject> = {}): HomeProject => ({
+  id: slug,
+  attention: 0,
   slug,
   name: slug.toUpperCase(),
   environment: "production",
@@ -22,9 +24,15 @@ const project = (slug: string, more: Partial<HomeProject> = {}): HomeProject => 
   last_activity: "2026-01-01T00:00:00Z",
   ...more,
 });
-const attention = (slug: string, severity: string, since: string | null = null): Attention => ({
+const attention = (
+  slug: string,
+  severity: Attention["severity"],
+  since: string | null = null,
+): Attention => ({
   kind: "agents_offline",
+  count: 1,
   project: slug,
+  project_name: slug.toUpperCase(),
   text: "",
   since,
   severity,
@@ -53,7 +61,7 @@ it("names what has lasted longest first among equally bad", () => {
     attention("a", "warning", "2026-01-01T00:00:00Z"),
     attention("b", "critical", "2026-01-03T00:00:00Z"),
     attention("c", "critical", "2026-01-02T00:00:00Z"),
-    attention("d", "something new", null),
+    attention("d", "warning", null),
   ];
   expect(bySeverity(list).map((each) => each.project)).toEqual(["c", "b", "a", "d"]);
 });
@@ -71,12 +79,4 @@ it("answers which project needs somebody", () => {
     ),
   ).toBe("A, B, C and 1 more need you");
   expect(homeAnswer([], [])).toBe("");
-});
-
-it("leads to where one can do something about it", () => {
-  expect(
-    ["agents_offline", "workers_offline", "queue_backlog", "stuck_commands", "failure_rate", "odd"].map(
-      targetOf,
-    ),
-  ).toEqual(["agents", "workers", "queues", "commands", "issues", "overview"]);
 });

@@ -3,12 +3,9 @@ import { parseTime } from "../api/time";
 import { plural } from "../insight/format";
 import type { Attention, HomeProject } from "../insight/types";
 
-export type Severity = "critical" | "warning" | "info";
+export type Severity = Attention["severity"];
 
-export const severityOf = (text: string): Severity =>
-  text === "critical" || text === "warning" ? text : "info";
-
-const weight: Record<Severity, number> = { critical: 1000, warning: 100, info: 10 };
+const weight: Record<Severity, number> = { critical: 1000, warning: 100 };
 
 /** Too few tasks make any failure rate look dramatic. */
 const enough = 20;
@@ -19,7 +16,7 @@ const enough = 20;
  */
 export function need(project: HomeProject, attention: Attention[]): number {
   let score = 0;
-  for (const each of attention) if (each.project === project.slug) score += weight[severityOf(each.severity)];
+  for (const each of attention) if (each.project === project.slug) score += weight[each.severity];
   if (project.agents_online === 0 && project.agents_offline > 0) score += 60;
   if (project.workers_offline > 0) score += Math.min(30, 5 * project.workers_offline);
   if (project.worst_queue) score += Math.min(40, project.worst_queue.p95_wait_ms / 3000);
@@ -41,13 +38,13 @@ export function byNeed(projects: HomeProject[], attention: Attention[]): HomePro
     .map((each) => each.project);
 }
 
-const severityRank: Record<Severity, number> = { critical: 0, warning: 1, info: 2 };
+const severityRank: Record<Severity, number> = { critical: 0, warning: 1 };
 
 /** bySeverity orders what wants attention: the worst first, and among equals what has lasted longest. */
 export function bySeverity(attention: Attention[]): Attention[] {
   return [...attention].sort(
     (a, b) =>
-      severityRank[severityOf(a.severity)] - severityRank[severityOf(b.severity)] ||
+      severityRank[a.severity] - severityRank[b.severity] ||
       (parseTime(a.since) ?? Number.MAX_SAFE_INTEGER) - (parseTime(b.since) ?? Number.MAX_SAFE_INTEGER),
   );
 }
@@ -55,9 +52,7 @@ export function bySeverity(attention: Attention[]): Attention[] {
 /** homeAnswer says which project needs somebody. */
 export function homeAnswer(projects: HomeProject[], attention: Attention[]): string {
   const names = new Map(projects.map((project) => [project.slug, project.name]));
-  const asking = [
-    ...new Set(attention.filter((each) => severityOf(each.severity) !== "info").map((each) => each.project)),
-  ];
+  const asking = [...new Set(attention.map((each) => each.project))];
   if (projects.length === 0) return "";
   if (asking.length === 0)
     return projects.length === 1
@@ -76,13 +71,10 @@ const joinAnd = (names: string[]): string =>
   names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 
 /** Where the reader goes to look after one kind of attention. */
-export type Target = "agents" | "workers" | "queues" | "commands" | "issues" | "overview";
-
-export function targetOf(kind: string): Target {
-  if (/agent/.test(kind)) return "agents";
-  if (/worker/.test(kind)) return "workers";
-  if (/queue|backlog|wait/.test(kind)) return "queues";
-  if (/command/.test(kind)) return "commands";
-  if (/issue|fail/.test(kind)) return "issues";
-  return "overview";
-}
+export const targets = {
+  agents_offline: "agents",
+  workers_offline: "workers",
+  backlog: "queues",
+  stuck_commands: "commands",
+  failure_rate: "issues",
+} as const satisfies Record<Attention["kind"], string>;

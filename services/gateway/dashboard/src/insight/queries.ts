@@ -24,11 +24,11 @@ export interface Scope {
   queue?: string;
 }
 
-/** As many issues as the API gives at once; the list says when there are more. */
-export const mostIssues = 200;
+/** More kinds of failure than anybody looks through; the list says when there are more. */
+export const mostIssues = 100;
 
 export type BreakdownBy = "task" | "queue";
-export type BreakdownSort = "failed" | "ended" | "p95" | "rate";
+export type BreakdownSort = "failed" | "ended" | "p95" | "p95_wait" | "rate";
 
 const project = (slug: string) => path`/projects/${slug}`;
 const get =
@@ -59,10 +59,16 @@ export const insight = {
       queryFn: get<Series>(`${project(slug)}/series`, { ...range.query, points, ...scope }),
       placeholderData: keepPreviousData,
     }),
-  breakdown: (slug: string, range: AskedRange, by: BreakdownBy, sort: BreakdownSort, limit = 50) =>
+  breakdown: (slug: string, range: AskedRange, by: BreakdownBy, sort: BreakdownSort, scope: Scope = {}) =>
     queryOptions({
-      queryKey: ["p", slug, "breakdown", range.key, by, sort, limit],
-      queryFn: get<Breakdown>(`${project(slug)}/breakdown`, { ...range.query, by, sort, limit }),
+      queryKey: ["p", slug, "breakdown", range.key, by, sort, scope.name ?? "", scope.queue ?? ""],
+      queryFn: get<Breakdown>(`${project(slug)}/breakdown`, {
+        ...range.query,
+        by,
+        sort,
+        ...scope,
+        limit: 100,
+      }),
       placeholderData: keepPreviousData,
     }),
   issues: (slug: string, range: AskedRange, status?: string) =>

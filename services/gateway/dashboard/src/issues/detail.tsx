@@ -121,7 +121,7 @@ function Loaded({
           <Sample slug={slug} issue={issue} />
         </div>
         <div className="min-w-0 space-y-4 xl:row-span-2">
-          <Where slug={slug} title="Tasks" kind="name" shares={issue.top_tasks} issue={issue} range={range} />
+          <Where slug={slug} title="Tasks" kind="name" shares={issue.top_names} issue={issue} range={range} />
           <Where
             slug={slug}
             title="Queues"
@@ -160,10 +160,11 @@ function Occurrences({ slug, issue, range }: { slug: string; issue: IssueDetail;
   const series = { ...issue, markers: [] };
   const act = useChartActions(slug, range, series, { fingerprint: issue.fingerprint });
   const counts = issue.buckets.map((bucket) => bucket.count);
-  const inWindow = counts.reduce((sum, count) => sum + count, 0);
   const words = windowWords(range.range, issue.window.seconds);
   return (
-    <Panel title={`${plural(inWindow, "occurrence")} in ${words}`}>
+    <Panel
+      title={`${issue.window_capped ? "At least " : ""}${plural(issue.occurrences_in_window, "occurrence")} in ${words}`}
+    >
       <TimeChart
         quiet
         caption="Occurrences"
@@ -205,7 +206,7 @@ function Sample({ slug, issue }: { slug: string; issue: IssueDetail }) {
           params={{ slug, engine: sample.engine, taskId: sample.task_id }}
           className="text-accent underline"
         >
-          the latest task that failed like this
+          the latest failure with a traceback
         </Link>
         .
       </p>
@@ -232,17 +233,19 @@ function Where({
   return (
     <Ranking
       title={
-        issue.sampled < issue.occurrences ? `${title}, of the latest ${formatCount(issue.sampled)}` : title
+        issue.sample_size < issue.occurrences
+          ? `${title}, of the latest ${formatCount(issue.sample_size)}`
+          : title
       }
       tone="bad"
       empty="Not reported by the engine."
       rows={shares.map((share) => ({
-        key: share.name,
-        name: share.name,
-        title: share.name,
+        key: share.value,
+        name: share.value,
+        title: share.value,
         value: formatCount(share.count),
         share: share.count / most,
-        to: toTasks(slug, { fingerprint: issue.fingerprint, [kind]: share.name }, range),
+        to: toTasks(slug, { fingerprint: issue.fingerprint, [kind]: share.value }, range),
       }))}
     />
   );
@@ -263,9 +266,9 @@ const recentColumns: DataColumn<Latest>[] = [
   { id: "worker", header: "Worker", minor: true, cell: (task) => task.worker ?? "–" },
   {
     id: "when",
-    header: "Ended",
+    header: "Failed",
     align: "right",
-    cell: (task) => <Age at={task.finished_at} suffix=" ago" />,
+    cell: (task) => <Age at={task.failed_at} suffix=" ago" />,
   },
 ];
 

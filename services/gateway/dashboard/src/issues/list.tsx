@@ -25,7 +25,7 @@ export function IssuesPage() {
   const search = useSearch({ from: "/app/projects/$slug/issues" });
   const range = useRange();
   const navigate = useNavigate();
-  const poll = useLive(["task.changed"], [["p", slug, "issues", range.key]], 2000);
+  const poll = useLive(["task.changed"], [["p", slug, "issues", range.key]], 3000);
   const issues = useQuery({ ...insight.issues(slug, range, search.status), refetchInterval: poll });
   const [sort, onSort] = useUrlSort({ id: "last", desc: true });
   const columns = useMemo(() => issueColumns(range), [range]);
@@ -164,13 +164,16 @@ function issueColumns(shown: Shown & { label: string }): DataColumn<Issue>[] {
     {
       id: "times",
       header: "Occurrences",
-      title: `Tasks that failed like this; the bars are ${window}`,
-      sort: (issue) => issue.occurrences,
+      title: `Tasks that failed like this, ${window}`,
+      sort: (issue) => issue.occurrences_in_window,
       descFirst: true,
       cell: (issue) => (
         <span className="inline-flex items-center gap-2 align-middle">
           <Sparkline values={issue.spark} tone="bad" label={`Occurrences, ${window}`} />
-          <span className="w-12 text-right font-semibold">{formatCount(issue.occurrences)}</span>
+          <span className="w-12 text-right font-semibold" title={`${formatCount(issue.occurrences)} in all`}>
+            {formatCount(issue.occurrences_in_window)}
+            {issue.window_capped && "+"}
+          </span>
         </span>
       ),
     },

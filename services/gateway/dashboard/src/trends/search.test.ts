@@ -13,5 +13,7 @@ it("keeps the page's state in the address and drops what makes no sense", () => 
 
 it("asks the API for the rows that matter under a sort", () => {
   expect(apiSort({ id: "rate", desc: true })).toBe("rate");
+  expect(apiSort({ id: "wait", desc: true })).toBe("p95_wait");
+  expect(apiSort({ id: "rate", desc: false })).toBe("ended");
   expect(apiSort({ id: "key", desc: false })).toBe("ended");
 });

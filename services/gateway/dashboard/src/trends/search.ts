@@ -29,8 +29,13 @@ export function parseTrends(search: Record<string, unknown>): TrendsSearch {
 }
 
 /** What the API can put in order by itself; with it the first rows are the first of all, not only of a page. */
-const serverSorts = new Set<string>(["failed", "ended", "p95", "rate"]);
+const serverSorts: Record<string, BreakdownSort> = {
+  failed: "failed",
+  ended: "ended",
+  p95: "p95",
+  wait: "p95_wait",
+  rate: "rate",
+};
 
 /** apiSort asks for the rows that matter under a sort; columns the API does not know order what it answered. */
-export const apiSort = (sort: Sort): BreakdownSort =>
-  serverSorts.has(sort.id) ? (sort.id as BreakdownSort) : "ended";
+export const apiSort = (sort: Sort): BreakdownSort => (sort.desc && serverSorts[sort.id]) || "ended";

@@ -8,7 +8,7 @@ import { type Range, useRange } from "../app/range";
 import { FailureChart, PercentileChart, ThroughputChart } from "../insight/charts";
 import { plural, windowWords } from "../insight/format";
 import { type Shown, toTasks, toTrends } from "../insight/links";
-import { type BreakdownBy, insight, windowBefore } from "../insight/queries";
+import { type BreakdownBy, insight, type Scope, windowBefore } from "../insight/queries";
 import { ended } from "../insight/shape";
 import { StaleNote } from "../insight/stale";
 import type { BreakdownRow, Percentiles, Series } from "../insight/types";
@@ -56,7 +56,7 @@ export function TrendsPage() {
         )
       }
     >
-      <Scope slug={slug} name={search.name} queue={search.queue} range={range} />
+      <ScopeBar slug={slug} name={search.name} queue={search.queue} range={range} />
       <StaleNote query={series} />
       {series.error && !series.data ? (
         <ErrorNote
@@ -79,8 +79,15 @@ export function TrendsPage() {
           </div>
         </div>
       )}
-      {!one && !(series.error && !series.data) && (
-        <BreakdownTable slug={slug} range={range} by={search.by ?? "task"} poll={poll} />
+      {!(series.error && !series.data) && (
+        <BreakdownTable
+          slug={slug}
+          range={range}
+          // Of one task its queues are of interest, of one queue its tasks.
+          by={search.name ? "queue" : search.queue ? "task" : (search.by ?? "task")}
+          scope={scope}
+          poll={poll}
+        />
       )}
     </Page>
   );
@@ -98,7 +105,7 @@ export function summary({ buckets }: Series, window: string): string {
   return `${plural(all, "task")} ended in ${window}, ${failed === 0 ? "none" : formatPercent(failed / all)} failed`;
 }
 
-function Scope({
+function ScopeBar({
   slug,
   name,
   queue,
@@ -142,20 +149,28 @@ function BreakdownTable({
   slug,
   range,
   by,
+  scope,
   poll,
 }: {
   slug: string;
   range: Range;
   by: BreakdownBy;
+  scope: Scope;
   poll: number;
 }) {
   const navigate = useNavigate();
   const [sort, onSort] = useUrlSort({ id: "ended", desc: true });
   const breakdown = useQuery({
-    ...insight.breakdown(slug, range, by, apiSort(sort)),
+    ...insight.breakdown(slug, range, by, apiSort(sort), scope),
     refetchInterval: poll,
   });
-  const columns = useMemo(() => breakdownColumns(slug, by, range), [slug, by, range]);
+  const { name, queue } = scope;
+  const scoped = Boolean(name || queue);
+  const more = (breakdown.data?.keys ?? 0) - (breakdown.data?.rows.length ?? 0);
+  const columns = useMemo(
+    () => breakdownColumns(slug, by, { name, queue }, range),
+    [slug, by, name, queue, range],
+  );
   const setBy = (next: BreakdownBy) =>
     void navigate({
       to: ".",
@@ -168,16 +183,23 @@ function BreakdownTable({
   return (
     <section className="space-y-2" aria-label="Breakdown">
       <div className="flex flex-wrap items-center gap-3">
-        <h2 className="font-semibold">Breakdown</h2>
-        <Choice
-          label="Break down by"
-          value={by}
-          options={[
-            { value: "task", label: "By task" },
-            { value: "queue", label: "By queue" },
-          ]}
-          onChange={setBy}
-        />
+        <h2 className="font-semibold">{scoped ? (by === "queue" ? "By queue" : "By task") : "Breakdown"}</h2>
+        {!scoped && (
+          <Choice
+            label="Break down by"
+            value={by}
+            options={[
+              { value: "task", label: "By task" },
+              { value: "queue", label: "By queue" },
+            ]}
+            onChange={setBy}
+          />
+        )}
+        {more > 0 && (
+          <span className="text-soft">
+            The first {breakdown.data?.rows.length} of {breakdown.data?.keys} by the chosen column.
+          </span>
+        )}
       </div>
       {breakdown.error && !breakdown.data ? (
         <ErrorNote
@@ -191,7 +213,9 @@ function BreakdownTable({
           columns={columns}
           rows={breakdown.data?.rows}
           rowKey={(row) => row.key}
-          rowHref={(row) => toTrends(slug, by === "task" ? { name: row.key } : { queue: row.key }, range)}
+          rowHref={(row) =>
+            toTrends(slug, { ...scope, [by === "task" ? "name" : "queue"]: row.key || undefined }, range)
+          }
           sort={sort}
           onSort={onSort}
           empty={
@@ -216,6 +240,7 @@ const span = (of: Percentiles | null, which: "p50_ms" | "p95_ms") =>
 function breakdownColumns(
   slug: string,
   by: BreakdownBy,
+  scope: Scope,
   shown: Shown & { label: string },
 ): DataColumn<BreakdownRow>[] {
   const window = shown.label.toLowerCase();
@@ -227,7 +252,7 @@ function breakdownColumns(
       className: "w-1/3 max-w-0",
       cell: (row) => (
         <span className="block truncate font-medium" title={row.key}>
-          {row.key}
+          {row.key || "no queue known"}
         </span>
       ),
     },
@@ -254,7 +279,11 @@ function breakdownColumns(
           <span className="text-soft">0</span>
         ) : (
           <Link
-            {...(toTasks(slug, { [by === "task" ? "name" : "queue"]: row.key, state: "failure" }, shown) as {
+            {...(toTasks(
+              slug,
+              { ...scope, [by === "task" ? "name" : "queue"]: row.key, state: "failure" },
+              shown,
+            ) as {
               to: string;
             })}
             className="relative z-10 text-bad hover:underline"
