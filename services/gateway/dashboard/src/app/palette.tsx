@@ -173,11 +173,14 @@ function useFound(project: Project | undefined, typed: string) {
 export default function Palette({
   project,
   projects,
+  early,
   onClose,
   onHelp,
 }: {
   project: Project | undefined;
   projects: Project[];
+  /** What was typed before the field was there. */
+  early: { readonly current: string };
   onClose: () => void;
   onHelp: () => void;
 }) {
@@ -187,7 +190,9 @@ export default function Palette({
   const available = usePages(slug);
   const commands = useCommands(slug, onHelp);
   const [typed, setTyped] = useState("");
+  useEffect(() => setTyped((old) => old || early.current), [early]);
   const [at, setAt] = useState(0);
+  const field = useRef<HTMLInputElement>(null);
   const list = useRef<HTMLDivElement>(null);
   const found = useFound(project, typed);
 
@@ -302,6 +307,11 @@ export default function Palette({
         <div aria-hidden="true" className="fixed inset-0 z-40 bg-[oklch(0.1_0.01_240/0.55)]" />
         <D.Content
           aria-describedby={undefined}
+          // Radix would select what is already typed, and the next key would replace it.
+          onOpenAutoFocus={(event) => {
+            event.preventDefault();
+            field.current?.focus();
+          }}
           data-testid="palette"
           className="fixed top-[10vh] left-1/2 z-40 flex max-h-[76vh] w-[min(40rem,calc(100vw-1.5rem))] -translate-x-1/2 flex-col overflow-hidden rounded-md border border-edge bg-panel text-ink outline-none max-sm:top-3"
         >
@@ -309,6 +319,7 @@ export default function Palette({
           <div className="flex items-center gap-2 border-line border-b px-3">
             <SearchIcon className="size-4 text-soft" />
             <input
+              ref={field}
               role="combobox"
               aria-expanded="true"
               aria-controls={`${id}-list`}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams } from "@tanstack/react-router";
-import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { LiveProject } from "../api/live";
 import { queries } from "../api/queries";
 import { setProfileZone } from "../ui/clock";
@@ -9,10 +9,13 @@ import { Empty, ErrorNote, SkeletonRows } from "../ui/controls";
 import { Banners } from "./banners";
 import { lastProject, rememberProject } from "./lastproject";
 import { BottomBar, Rail, useRail } from "./rail";
-import { KeyboardHelp, Shortcuts } from "./shortcuts";
+import { inField, KeyboardHelp, Shortcuts } from "./shortcuts";
 import { TopBar } from "./topbar";
 
-const Palette = lazy(() => import("./palette"));
+const loadPalette = () => import("./palette");
+const Palette = lazy(loadPalette);
+/** The palette is fetched this long after the first page, so that nobody who opens it types into nothing. */
+const palettePreload = 1500;
 
 /** The frame around every page behind the login: rail (a bottom bar on phones), top bar, banners, push socket. */
 export function Shell() {
@@ -40,6 +43,26 @@ export function Frame({ children }: { children: ReactNode }) {
     if (slug && project) rememberProject(slug);
   }, [slug, project]);
   useEffect(() => setProfileZone(me.data?.timezone), [me.data?.timezone]);
+
+  // What is typed between the key and the field is not lost.
+  const early = useRef("");
+  useEffect(() => {
+    if (open !== "palette") return;
+    early.current = "";
+    const onKey = (event: KeyboardEvent) => {
+      if (inField(event.target) || event.key.length !== 1) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      early.current += event.key;
+    };
+    window.addEventListener("keydown", onKey, true);
+    return () => window.removeEventListener("keydown", onKey, true);
+  }, [open]);
+  useEffect(() => {
+    // Without an answer it is fetched again when somebody opens it.
+    const timer = window.setTimeout(() => void loadPalette().catch(() => undefined), palettePreload);
+    return () => window.clearTimeout(timer);
+  }, []);
 
   let page: ReactNode = children;
   if (slug && !project) {
@@ -72,11 +95,16 @@ export function Frame({ children }: { children: ReactNode }) {
         <Banners />
       </div>
       <BottomBar project={project} />
-      <Shortcuts slug={project?.slug ?? null} onHelp={openHelp} onPalette={openPalette} />
+      <Shortcuts
+        slug={project?.slug ?? null}
+        paused={open !== null}
+        onHelp={openHelp}
+        onPalette={openPalette}
+      />
       {open === "help" && <KeyboardHelp slug={project?.slug ?? null} onClose={close} />}
       {open === "palette" && (
         <Suspense fallback={null}>
-          <Palette project={project} projects={all} onClose={close} onHelp={openHelp} />
+          <Palette project={project} projects={all} early={early} onClose={close} onHelp={openHelp} />
         </Suspense>
       )}
     </div>

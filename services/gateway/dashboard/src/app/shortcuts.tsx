@@ -12,7 +12,8 @@ export function typing(event: KeyboardEvent): boolean {
   return inField(event.target);
 }
 
-function inField(target: EventTarget | null): boolean {
+/** inField tells whether keys pressed there are somebody's text or a menu's business. */
+export function inField(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   return (
     target.isContentEditable ||
@@ -29,10 +30,13 @@ export const paletteKeys = isMac ? "⌘ K" : "Ctrl K";
 /** Shortcuts obeys the table of keys (keys.ts). Rows of any DataTable are walked here; the task list does its own. */
 export function Shortcuts({
   slug,
+  paused,
   onHelp,
   onPalette,
 }: {
   slug: string | null;
+  /** While the palette or the help opens, no key goes to the page behind. */
+  paused: boolean;
   onHelp: () => void;
   onPalette: () => void;
 }) {
@@ -41,6 +45,7 @@ export function Shortcuts({
   const armedAt = useRef(0);
   const todo = useRef<(action: KeyAction) => boolean>(() => false);
   todo.current = (action) => {
+    if (paused) return false;
     switch (action.do) {
       case "go": {
         const page = available.find((each) => each.id === action.page);
