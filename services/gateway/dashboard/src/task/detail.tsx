@@ -131,7 +131,7 @@ function Loaded({
               </p>
             ) : (
               <div className="space-y-3">
-                <Gantt attempts={history.attempts} now={now} live={live} />
+                <Gantt attempts={history.attempts} now={now} live={live} lost={found.lost === true} />
                 {history.steps.length > 0 && (
                   <details open={history.attempts.length === 1 || undefined}>
                     <summary className="text-soft">

@@ -39,7 +39,8 @@ interface Told {
 }
 
 /** told is an attempt's state in words. */
-function told(attempt: Attempt): Told {
+function told(attempt: Attempt, lost: boolean): Told {
+  if (lost && !attempt.outcome) return { label: "probably lost", state: "unknown" };
   if (attempt.outcome) {
     const label = attempt.outcome === "revoked" && attempt.expired ? "expired" : said[attempt.outcome];
     return { label: label ?? attempt.outcome, state: looks[attempt.outcome] ?? "unknown" };
@@ -52,7 +53,18 @@ function told(attempt: Attempt): Told {
 const names: Record<Segment["kind"], string> = { wait: "waited", delay: "waited for its retry", run: "ran" };
 
 /** Gantt shows each attempt as a bar of waiting and running on one time axis, with the exact times on request. */
-export function Gantt({ attempts, now, live }: { attempts: Attempt[]; now: number; live: boolean }) {
+export function Gantt({
+  attempts,
+  now,
+  live,
+  lost,
+}: {
+  attempts: Attempt[];
+  now: number;
+  live: boolean;
+  /** The attempt that goes on is probably lost. */
+  lost: boolean;
+}) {
   const zone = useZone();
   const area = useRef<HTMLDivElement>(null);
   const [cursor, setCursor] = useState<number | null>(null);
@@ -109,6 +121,7 @@ export function Gantt({ attempts, now, live }: { attempts: Attempt[]; now: numbe
             key={attempt.number}
             attempt={attempt}
             only={attempts.length === 1}
+            lost={lost && i === attempts.length - 1}
             before={attempts[i - 1]}
             segments={segmentsOf(attempts, i, now, live)}
             zone={zone}
@@ -160,6 +173,7 @@ function Key({ className, children }: { className: string; children: ReactNode }
 function Row({
   attempt,
   only,
+  lost,
   before,
   segments,
   zone,
@@ -168,6 +182,7 @@ function Row({
 }: {
   attempt: Attempt;
   only: boolean;
+  lost: boolean;
   before: Attempt | undefined;
   segments: Segment[];
   zone: Zone;
@@ -175,7 +190,7 @@ function Row({
   backdrop: ReactNode;
 }) {
   const [open, setOpen] = useState(false);
-  const { label, state } = told(attempt);
+  const { label, state } = told(attempt, lost);
   const look = taskLook(state);
   const sum = (kinds: Segment["kind"][]) =>
     segments.filter((each) => kinds.includes(each.kind)).reduce((all, each) => all + each.to - each.from, 0);
@@ -206,7 +221,14 @@ function Row({
       <div className="relative h-7 max-md:order-3 max-md:col-span-2">
         {backdrop}
         {segments.map((each) => (
-          <Bar key={`${each.kind}-${each.from}`} segment={each} attempt={attempt} zone={zone} share={share} />
+          <Bar
+            key={`${each.kind}-${each.from}`}
+            segment={each}
+            attempt={attempt}
+            lost={lost}
+            zone={zone}
+            share={share}
+          />
         ))}
         {segments.length === 0 && attempt.endedAt !== null && (
           <span
@@ -218,7 +240,9 @@ function Row({
       </div>
       <span className={`text-right text-xs whitespace-nowrap ${toneText[look.tone as Tone]}`}>
         {ran !== null
-          ? `${attempt.endedAt === null ? "running" : "ran"} ${formatSpan(ran)}`
+          ? lost
+            ? label
+            : `${attempt.endedAt === null ? "running" : "ran"} ${formatSpan(ran)}`
           : waits > 0
             ? `waited ${formatSpan(waits)}`
             : label}
@@ -240,17 +264,20 @@ function Row({
 function Bar({
   segment,
   attempt,
+  lost: doubted,
   zone,
   share,
 }: {
   segment: Segment;
   attempt: Attempt;
+  lost: boolean;
   zone: Zone;
   share: (ms: number) => number;
 }) {
   const left = share(segment.from) * 100;
   const width = (share(segment.to) - share(segment.from)) * 100;
-  const lost = segment.kind === "run" && attempt.outcome === "superseded";
+  const unheard = segment.kind === "run" && attempt.outcome === null && doubted;
+  const lost = unheard || (segment.kind === "run" && attempt.outcome === "superseded");
   const fill =
     segment.kind === "run"
       ? lost
@@ -259,9 +286,11 @@ function Bar({
       : segment.kind === "delay"
         ? "border border-edge border-dashed bg-raised"
         : "border border-edge bg-raised";
-  const text = lost
-    ? `started, and its end was not reported; the next attempt came ${formatSpan(segment.to - segment.from)} later`
-    : `${names[segment.kind]} ${formatSpan(segment.to - segment.from)}`;
+  const text = unheard
+    ? "started, and nothing was heard of it since"
+    : lost
+      ? `started, and its end was not reported; the next attempt came ${formatSpan(segment.to - segment.from)} later`
+      : `${names[segment.kind]} ${formatSpan(segment.to - segment.from)}`;
   return (
     <span
       title={`${text}\n${formatPrecise(segment.from, zone, true)}\n${segment.open ? "until now" : formatPrecise(segment.to, zone, true)}`}

@@ -46,6 +46,8 @@ export interface Verdict {
   tone: Tone;
   /** What to look at next, where the state alone does not say. */
   advice: string | null;
+  /** It counts as running, and yet nobody is there who could run it. */
+  lost?: boolean;
 }
 
 interface Case {
@@ -225,6 +227,7 @@ function running(c: Case): Verdict {
         time && `started ${time} ago`,
       ),
       tone: "bad",
+      lost: true,
       advice: `${offline ? "" : "If only its connection to z4j is cut, the end is reported once that is back. "}${
         task.engine === "celery"
           ? "Celery hands a task out again only with acks_late; otherwise retry it here once you know that it may run twice."
