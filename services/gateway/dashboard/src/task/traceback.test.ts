@@ -93,6 +93,7 @@ describe("explain", () => {
     expect(packageOf("/usr/lib/python3.12/socket.py")).toBe("socket");
     expect(packageOf("<frozen importlib._bootstrap>")).toBe("importlib");
     expect(cutNote("abc[...120 more bytes truncated]")).toContain("120 more bytes");
+    expect(cutNote("[...]\nabc")).toContain("beginning");
     expect(cutNote("abc")).toBeNull();
   });
 });

@@ -140,6 +140,8 @@ export function explain(source: string): string | null {
 
 /** cutNote says so when an agent or the brain kept only a part of a text. */
 export function cutNote(source: string): string | null {
+  if (source.startsWith("[...]\n"))
+    return "It was too long to be stored as a whole: its beginning was left out.";
   const bytes = /\[\.\.\.(\d+) more bytes truncated\]/.exec(source)?.[1];
   if (bytes) return `${bytes} more bytes were cut off before it was stored.`;
   return /(?:\.\.\.|…)\s*\[?\(?truncated\)?\]?\s*$/i.test(source)
