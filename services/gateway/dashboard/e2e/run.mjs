@@ -101,7 +101,9 @@ try {
     await s.check("silent-worker");
     await stop(silentWorker);
     startWorker(workerCommand, env);
-    await producer.send("shop.add", [5, 6]);
+    // The hint also goes away while no agent is online: only a task that has ended tells that the new worker is there.
+    const id = await producer.send("shop.add", [5, 6]);
+    await rowState(id, "Success").waitFor({ timeout: 90_000 });
     await page.getByTestId("silent-worker").waitFor({ state: "detached", timeout: 60_000 });
   });
 

@@ -152,6 +152,16 @@ export function TasksPage() {
       change({ open: task ? `${task.engine}/${task.task_id}` : undefined }, openId !== null),
     [change, openId],
   );
+  // The cursor goes back to the row that was looked at, so that the keys go on from there.
+  const closePanel = useCallback(() => {
+    onOpen(null);
+    const row = loaded.current.find((each) => `${each.engine}/${each.task_id}` === openId);
+    requestAnimationFrame(() =>
+      scroller.current
+        ?.querySelector<HTMLElement>(`[data-id="${row?.id}"] a.row-link`)
+        ?.focus({ preventScroll: true }),
+    );
+  }, [onOpen, openId]);
   const onPage = useCallback(
     (task: Task) =>
       void navigate({
@@ -339,7 +349,7 @@ export function TasksPage() {
           engine={open.engine}
           taskId={open.taskId}
           row={rows.find((row) => row.engine === open.engine && row.task_id === open.taskId)}
-          onClose={() => onOpen(null)}
+          onClose={closePanel}
         />
       )}
     </div>
