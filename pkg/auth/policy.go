@@ -104,13 +104,15 @@ const (
 	CommandCancelTask        Action = "command.cancel_task"
 	CommandRequeueDeadLetter Action = "command.requeue_dead_letter"
 	CommandBulkRetry         Action = "command.bulk_retry"
-	CommandPurgeQueue        Action = "command.purge_queue"
-	CommandRestartWorker     Action = "command.restart_worker"
-	CommandPoolResize        Action = "command.pool_resize"
-	CommandAddConsumer       Action = "command.add_consumer"
-	CommandCancelConsumer    Action = "command.cancel_consumer"
-	CommandRateLimit         Action = "command.rate_limit"
-	CommandSubmitTask        Action = "command.submit_task"
+	// BulkRetryManage covers the durable bulk retries: making, watching, pausing and resuming them.
+	BulkRetryManage       Action = "bulk_retry.manage"
+	CommandPurgeQueue     Action = "command.purge_queue"
+	CommandRestartWorker  Action = "command.restart_worker"
+	CommandPoolResize     Action = "command.pool_resize"
+	CommandAddConsumer    Action = "command.add_consumer"
+	CommandCancelConsumer Action = "command.cancel_consumer"
+	CommandRateLimit      Action = "command.rate_limit"
+	CommandSubmitTask     Action = "command.submit_task"
 
 	AuditRead   Action = "audit.read"
 	AuditExport Action = "audit.export"
@@ -203,6 +205,9 @@ func ruleFor(a Action) rule {
 		CommandPoolResize, CommandAddConsumer, CommandCancelConsumer, CommandRateLimit, CommandSubmitTask:
 		return rule{needOperator, "commands:write"}
 
+	case BulkRetryManage:
+		return rule{needOperator, ""}
+
 	case CommandPurgeQueue:
 		return rule{needAdmin, "commands:write"}
 	case TaskBulkDelete:
@@ -227,7 +232,7 @@ func Actions() []Action {
 		MembershipRevoke, ProjectList, ProjectRead, ProjectCreate, ProjectUpdate, ProjectArchive, AgentRead,
 		AgentMint, AgentRevoke, AgentWorkerRead, TaskRead, TaskExport, TaskBulkDelete, SavedViewUse, EventRead, IssueRead,
 		QueueRead, WorkerRead, DeadLetterRead, StatsRead, TrendsRead, CommandRead, CommandDetailRead,
-		CommandRetryTask, CommandCancelTask, CommandRequeueDeadLetter, CommandBulkRetry, CommandPurgeQueue,
+		CommandRetryTask, CommandCancelTask, CommandRequeueDeadLetter, CommandBulkRetry, BulkRetryManage, CommandPurgeQueue,
 		CommandRestartWorker, CommandPoolResize, CommandAddConsumer, CommandCancelConsumer, CommandRateLimit,
 		CommandSubmitTask, AuditRead, AuditExport, PushSubscribe, SystemSettings, SystemVersions,
 	}

@@ -30,7 +30,7 @@ var matrix = map[Action]string{
 	AuditRead: "...y.yy", AuditExport: "...y.yy",
 
 	CommandDetailRead: "....yyy", CommandRetryTask: "....yyy", CommandCancelTask: "....yyy",
-	CommandRequeueDeadLetter: "....yyy", CommandBulkRetry: "....yyy", CommandRestartWorker: "....yyy",
+	CommandRequeueDeadLetter: "....yyy", CommandBulkRetry: "....yyy", BulkRetryManage: "....yyy", CommandRestartWorker: "....yyy",
 	CommandPoolResize: "....yyy", CommandAddConsumer: "....yyy", CommandCancelConsumer: "....yyy",
 	CommandRateLimit: "....yyy", CommandSubmitTask: "....yyy",
 

@@ -465,9 +465,10 @@ func cutText(text string, n int) string {
 }
 
 // WireTargetID is the target id that goes into a command's frame. It is the row's own but for a rate limit of all workers:
-// an agent that is told no worker takes the target for one, so there it must be empty.
+// an agent that is told no worker takes the target for one, so there it must be empty. The target of a bulk retry of
+// one task is for the brain's own lists.
 func WireTargetID(cmd Command) string {
-	if cmd.TargetID == nil {
+	if cmd.TargetID == nil || cmd.TargetType == "bulk" {
 		return ""
 	}
 	if cmd.Action == "rate_limit" {

@@ -173,9 +173,14 @@ func (s *Store) ExpireTasks(ctx context.Context, before time.Time, after TaskMar
 	return 0, after, true, nil
 }
 
-// ExpireCommands deletes up to limit commands that ended before the given time.
+// ExpireCommands deletes up to limit commands that ended before the given time, and bulk retries that nothing happened to
+// since, which have up to 10,000 rows each.
 func (s *Store) ExpireCommands(ctx context.Context, before time.Time, limit int64) (int64, error) {
 	return s.expireByProject(ctx, "commands", func(ctx context.Context, tx *Tx, project int64) (int64, error) {
+		n, err := s.q.ExpireBulkRetries(ctx, tx.db, db.ExpireBulkRetriesParams{ProjectID: project, Before: domain.Micros(before), MaxRows: 1})
+		if err != nil || n > 0 {
+			return n, err
+		}
 		return s.q.ExpireCommands(ctx, tx.db, db.ExpireCommandsParams{ProjectID: project, Before: domain.Micros(before), MaxRows: limit})
 	})
 }

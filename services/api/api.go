@@ -24,6 +24,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/account"
+	"github.com/z4jdev/z4j/services/api/internal/bulk"
 	"github.com/z4jdev/z4j/services/api/internal/hint"
 	"github.com/z4jdev/z4j/services/api/internal/project"
 	"github.com/z4jdev/z4j/services/api/internal/push"
@@ -158,6 +159,7 @@ type Service struct {
 	router   *rest.Router
 	refusals *store.Refusals
 	push     *push.Hub
+	bulk     *bulk.Coordinator
 	document []byte
 }
 
@@ -276,5 +278,6 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.refusals.Run(ctx) })
 	g.Go(func() error { return s.push.Run(ctx) })
+	g.Go(func() error { return s.bulk.Run(ctx) })
 	return g.Wait()
 }

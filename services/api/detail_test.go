@@ -15,7 +15,9 @@ func TestTaskTellsWhatCanBeDone(t *testing.T) {
 	t.Parallel()
 	eachWorld(t, func(t *testing.T, w *world) {
 		shopTasks(w)
-		detail := func(as, id string) answer { return w.call(as, http.MethodGet, "/projects/shop/tasks/celery/"+id, nil, nil) }
+		detail := func(as, id string) answer {
+			return w.call(as, http.MethodGet, "/projects/shop/tasks/celery/"+id, nil, nil)
+		}
 		expect := func(a answer, action string, allowed bool, words string) {
 			t.Helper()
 			got, reason, _ := offered(t, a, action)

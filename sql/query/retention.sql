@@ -35,6 +35,13 @@ DELETE FROM commands WHERE id IN (
     ORDER BY x.issued_at LIMIT CAST(@max_rows AS bigint)
 );
 
+-- name: ExpireBulkRetries :execrows
+DELETE FROM bulk_retry_requests WHERE id IN (
+    SELECT x.id FROM bulk_retry_requests x
+    WHERE x.project_id = @project_id AND x.sealed_at < @before AND x.updated_at < @before
+    ORDER BY x.sealed_at LIMIT CAST(@max_rows AS bigint)
+);
+
 -- name: ExpireSessions :execrows
 DELETE FROM sessions WHERE id IN (
     SELECT x.id FROM sessions x WHERE x.expires_at < @before OR x.revoked_at < @before LIMIT CAST(@max_rows AS bigint)

@@ -132,6 +132,42 @@ type AuditTransition struct {
 	Kind string
 }
 
+type BulkRetryChild struct {
+	ParentID      uuid.UUID
+	Ordinal       int64
+	Engine        string
+	TaskID        string
+	TaskName      string
+	Priority      string
+	DeliveryState string
+	Outcome       string
+	CommandID     *uuid.UUID
+	ClaimedAt     *time.Time
+	CompletedAt   *time.Time
+	Error         *string
+}
+
+type BulkRetryRequest struct {
+	ID              uuid.UUID
+	ProjectID       int64
+	IssuedBy        *uuid.UUID
+	IdempotencyKey  string
+	CanonicalDigest string
+	PlanDigest      string
+	ControlState    string
+	AgentID         *int64
+	ChildCount      int64
+	MaxInFlight     int64
+	IsOpen          bool
+	SourceIP        *string
+	UserAgent       *string
+	DeadlineAt      time.Time
+	SealedAt        time.Time
+	TouchedAt       time.Time
+	LastProgressAt  *time.Time
+	UpdatedAt       time.Time
+}
+
 type Command struct {
 	ID                 uuid.UUID
 	ProjectID          int64

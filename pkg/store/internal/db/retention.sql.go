@@ -128,6 +128,28 @@ func (q *Queries) ExpireAgentStatus(ctx context.Context, db DBTX, arg ExpireAgen
 	return result.RowsAffected(), nil
 }
 
+const expireBulkRetries = `-- name: ExpireBulkRetries :execrows
+DELETE FROM bulk_retry_requests WHERE id IN (
+    SELECT x.id FROM bulk_retry_requests x
+    WHERE x.project_id = $1 AND x.sealed_at < $2 AND x.updated_at < $2
+    ORDER BY x.sealed_at LIMIT CAST($3 AS bigint)
+)
+`
+
+type ExpireBulkRetriesParams struct {
+	ProjectID int64
+	Before    time.Time
+	MaxRows   int64
+}
+
+func (q *Queries) ExpireBulkRetries(ctx context.Context, db DBTX, arg ExpireBulkRetriesParams) (int64, error) {
+	result, err := db.Exec(ctx, expireBulkRetries, arg.ProjectID, arg.Before, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const expireCommands = `-- name: ExpireCommands :execrows
 DELETE FROM commands WHERE id IN (
     SELECT x.id FROM commands x

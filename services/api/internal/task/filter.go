@@ -36,8 +36,8 @@ type Filter struct {
 // maxFilterText bounds one value of a filter.
 const maxFilterText = 200
 
-// filter turns the parameters into that of the store.
-func (q *Filter) filter(projectID int64, now time.Time) (store.TaskFilter, error) {
+// Resolve turns the parameters into the filter of the store.
+func (q *Filter) Resolve(projectID int64, now time.Time) (store.TaskFilter, error) {
 	f, err := q.plain(projectID)
 	if err != nil {
 		return f, err

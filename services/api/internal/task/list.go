@@ -43,7 +43,7 @@ const maxCounted = 10_000
 
 func (g *group) list(r *rest.Request) (any, error) {
 	q := rest.Query[ListQuery](r)
-	filter, err := q.filter(r.Project.ID, g.cfg.Store.Now())
+	filter, err := q.Resolve(r.Project.ID, g.cfg.Store.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ type TaskFacetsResponse struct {
 
 func (g *group) facets(r *rest.Request) (any, error) {
 	q := rest.Query[FacetQuery](r)
-	filter, err := q.filter(r.Project.ID, g.cfg.Store.Now())
+	filter, err := q.Resolve(r.Project.ID, g.cfg.Store.Now())
 	if err != nil {
 		return nil, err
 	}
