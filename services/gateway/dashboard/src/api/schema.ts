@@ -124,6 +124,24 @@ export interface BreakdownRow {
   wait: LatencyPublic | null;
 }
 
+export interface BulkCancelItem {
+  command_id: string | null;
+  engine: string;
+  reason: string | null;
+  task_id: string;
+}
+
+export interface BulkCancelRequest {
+  query?: string | null;
+  tasks?: TaskRef[];
+}
+
+export interface BulkCancelResponse {
+  issued: number;
+  items: BulkCancelItem[];
+  refused: number;
+}
+
 export interface BulkDeleteRequest {
   filter_name?: string | null;
   filter_priority?: string[];
@@ -141,11 +159,66 @@ export interface BulkDeleteResponse {
   deleted_count: number;
 }
 
+export interface BulkRetryCountsPublic {
+  claimed: number;
+  failed: number;
+  pending: number;
+  succeeded: number;
+  total: number;
+  unknown: number;
+  unobserved: number;
+}
+
+export interface BulkRetryItem {
+  command_id: string | null;
+  completed_at: string | null;
+  delivery_state: "pending" | "delivery_claimed";
+  engine: string;
+  error: string | null;
+  name: string;
+  ordinal: number;
+  outcome: "unobserved" | "succeeded" | "failed" | "unknown";
+  task_id: string;
+}
+
+export interface BulkRetryItems {
+  items: BulkRetryItem[];
+  next: number | null;
+}
+
 export interface BulkRetryRequest {
   agent_id: string;
   filter?: { [key: string]: Json };
   idempotency_key?: string | null;
   max?: number;
+}
+
+export interface BulkRetryRequestCreate {
+  agent_id?: string | null;
+  filter?: { [key: string]: Json };
+  idempotency_key: string;
+  max?: number;
+}
+
+export interface BulkRetryRequestList {
+  items: BulkRetryRequestPublic[];
+}
+
+export interface BulkRetryRequestPublic {
+  canonical_digest: string;
+  canonicalizer_version: number;
+  control_state: "running" | "paused" | "blocked";
+  counts: BulkRetryCountsPublic;
+  created_at: string;
+  deadline_at: string;
+  id: string;
+  idempotency_key: string;
+  last_progress_at: string | null;
+  plan_digest: string;
+  project_id: string;
+  sealed_at: string;
+  status: "no_match" | "in_progress" | "paused" | "blocked" | "succeeded" | "failed" | "partial" | "indeterminate";
+  target_agent_id: string | null;
 }
 
 export interface BusyQueue {
@@ -975,6 +1048,11 @@ export interface TaskPublic {
   traceback: string | null;
   updated_at: string;
   worker_name: string | null;
+}
+
+export interface TaskRef {
+  engine: string;
+  task_id: string;
 }
 
 export interface TaskRequest {
