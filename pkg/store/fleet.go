@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
-	"github.com/z4jdev/z4j/pkg/sketch"
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
 )
 
@@ -73,74 +72,54 @@ func (s *Store) ExpireQueueDepths(ctx context.Context, res int64, before time.Ti
 	})
 }
 
-// QueueTotals sums a project's roll-ups in [from, to) by the name of the queue; "" holds tasks of no known queue.
-// Engines share the names: roll-ups do not tell them apart.
+// QueueTotals sums what happened in [from, to) up by the name of the queue; "" holds tasks of no known queue. Engines
+// share the names: roll-ups do not tell them apart.
 func (s *Store) QueueTotals(ctx context.Context, projectID int64, from, to time.Time) (map[string]Totals, error) {
-	rows, err := s.q.QueueRollups(ctx, s.eng.read(), db.QueueRollupsParams{
-		ProjectID: projectID, Until: domain.Micros(to), SinceMinute: bucketOf(from, RollupMinute), SinceHour: bucketOf(from, RollupHour), SinceDay: bucketOf(from, RollupDay),
-	})
+	return s.totalsBy(ctx, SumQuery{ProjectID: projectID, From: from, To: to, By: ByQueue, Counts: true})
+}
+
+// QueueWaits tells how long the tasks waited that started in [from, to), by the name of the queue.
+func (s *Store) QueueWaits(ctx context.Context, projectID int64, from, to time.Time) (map[string]*Latency, error) {
+	sums, err := s.Sums(ctx, SumQuery{ProjectID: projectID, From: from.Truncate(Grain(to.Sub(from))), To: to, By: ByQueue})
 	if err != nil {
-		return nil, fmt.Errorf("sum roll-ups of queues: %w", s.err(err))
+		return nil, fmt.Errorf("sum waits of queues: %w", err)
 	}
-	out := map[string]Totals{}
-	for _, r := range rows {
-		name, err := s.nameOrNone(ctx, r.QueueID)
+	out := make(map[string]*Latency, len(sums))
+	for k, v := range sums {
+		name, err := s.nameOrNone(ctx, k.Key)
 		if err != nil {
 			return nil, err
 		}
-		if out[name] == nil {
-			out[name] = Totals{}
-		}
-		out[name][domain.RollupKind(r.Kind)] += r.N
+		out[name] = v.Wait()
 	}
 	return out, nil
 }
 
-// QueueLatency merges the sketches of one kind in [from, to) by the name of the queue.
-func (s *Store) QueueLatency(ctx context.Context, projectID int64, kind domain.RollupKind, from, to time.Time) (map[string]*sketch.Sketch, error) {
-	rows, err := s.q.QueueSketches(ctx, s.eng.read(), db.QueueSketchesParams{
-		ProjectID: projectID, Until: domain.Micros(to), Kind: int64(kind),
-		SinceMinute: bucketOf(from, RollupMinute), SinceHour: bucketOf(from, RollupHour), SinceDay: bucketOf(from, RollupDay),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read sketches of queues: %w", s.err(err))
-	}
-	out := map[string]*sketch.Sketch{}
-	for _, r := range rows {
-		name, err := s.nameOrNone(ctx, r.QueueID)
-		if err != nil {
-			return nil, err
-		}
-		if err := entry(out, name).MergeEncoded(r.Sketch); err != nil {
-			return nil, fmt.Errorf("sketch of queue %q: %w", name, err)
-		}
-	}
-	return out, nil
-}
-
-// QueueNames sums the roll-ups of one queue in [from, to) by task name.
+// QueueNames sums what happened in one queue in [from, to) up by task name.
 func (s *Store) QueueNames(ctx context.Context, projectID int64, queue string, from, to time.Time) (map[string]Totals, error) {
 	id, ok, err := s.NameID(ctx, queue)
 	if err != nil || !ok {
 		return nil, err
 	}
-	rows, err := s.q.QueueNames(ctx, s.eng.read(), db.QueueNamesParams{
-		ProjectID: projectID, QueueID: id, Until: domain.Micros(to),
-		SinceMinute: bucketOf(from, RollupMinute), SinceHour: bucketOf(from, RollupHour), SinceDay: bucketOf(from, RollupDay),
-	})
+	return s.totalsBy(ctx, SumQuery{ProjectID: projectID, From: from, To: to, By: ByName, Queue: &id, Counts: true})
+}
+
+func (s *Store) totalsBy(ctx context.Context, q SumQuery) (map[string]Totals, error) {
+	q.From = q.From.Truncate(Grain(q.To.Sub(q.From)))
+	sums, err := s.Sums(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("sum roll-ups of a queue: %w", s.err(err))
+		return nil, fmt.Errorf("sum up by queue: %w", err)
 	}
-	out := map[string]Totals{}
-	for _, r := range rows {
-		name, err := s.nameOrNone(ctx, r.NameID)
+	out := make(map[string]Totals, len(sums))
+	for k, v := range sums {
+		name, err := s.nameOrNone(ctx, k.Key)
 		if err != nil {
 			return nil, err
 		}
-		if out[name] == nil {
-			out[name] = Totals{}
+		out[name] = Totals{
+			domain.RollupSuccess: v.Succeeded, domain.RollupFailure: v.Failed, domain.RollupRevoked: v.Revoked,
+			domain.RollupReceived: v.Received, domain.RollupStarted: v.Started, domain.RollupRetried: v.Retried,
 		}
-		out[name][domain.RollupKind(r.Kind)] += r.N
 	}
 	return out, nil
 }

@@ -135,6 +135,20 @@ type SumQuery struct {
 	Counts bool
 }
 
+// Grain is the precision that the start of a window is worth: edges of minutes would cost more than a long window.
+func Grain(window time.Duration) time.Duration {
+	switch {
+	case window <= 3*time.Hour:
+		return time.Minute
+	case window <= 36*time.Hour:
+		return rollupWidth(rollupTen)
+	case window <= HourKeep:
+		return rollupWidth(RollupHour)
+	default:
+		return rollupWidth(RollupDay)
+	}
+}
+
 // SumKey is one part of a window. At is the start of its bucket, Key what By splits by; both are zero where not asked for.
 type SumKey struct {
 	At  time.Time

@@ -18,39 +18,6 @@ WHERE queue_id = @queue_id AND res = @res AND at >= @from_at AND at < @until_at
 ORDER BY at
 LIMIT CAST(@max_rows AS bigint);
 
--- name: QueueRollups :many
--- What happened in a window by queue and kind, read as RollupTotals reads it.
-SELECT queue_id, kind, CAST(sum(n) AS bigint) AS n FROM (
-    SELECT r.queue_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute AND r.at < @until
-    UNION ALL
-    SELECT r.queue_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour AND r.at < @until
-    UNION ALL
-    SELECT r.queue_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day AND r.at < @until
-) AS buckets
-GROUP BY queue_id, kind;
-
--- name: QueueSketches :many
--- The latency sketches of one kind in a window, by queue.
-SELECT queue_id, sketch FROM (
-    SELECT r.queue_id, r.sketch FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute AND r.at < @until AND r.kind = @kind
-    UNION ALL
-    SELECT r.queue_id, r.sketch FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour AND r.at < @until AND r.kind = @kind
-    UNION ALL
-    SELECT r.queue_id, r.sketch FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day AND r.at < @until AND r.kind = @kind
-) AS buckets
-WHERE sketch IS NOT NULL;
-
--- name: QueueNames :many
--- What happened in a window in one queue, by task name and kind.
-SELECT name_id, kind, CAST(sum(n) AS bigint) AS n FROM (
-    SELECT r.name_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute AND r.at < @until AND r.queue_id = @queue_id
-    UNION ALL
-    SELECT r.name_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour AND r.at < @until AND r.queue_id = @queue_id
-    UNION ALL
-    SELECT r.name_id, r.kind, r.n FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day AND r.at < @until AND r.queue_id = @queue_id
-) AS buckets
-GROUP BY name_id, kind;
-
 -- name: RunningTasksOfWorker :many
 -- Of the newest running tasks of the project, those of one worker: there is no index on workers, and no need of one.
 SELECT t.* FROM tasks t

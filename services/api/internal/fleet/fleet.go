@@ -13,8 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/z4jdev/z4j/pkg/auth"
-	"github.com/z4jdev/z4j/pkg/domain"
-	"github.com/z4jdev/z4j/pkg/sketch"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/offer"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
@@ -27,7 +25,7 @@ type Store interface {
 	Queues(ctx context.Context, projectID, limit int64) ([]store.Queue, error)
 	QueueByName(ctx context.Context, projectID int64, engine, name string) (store.Queue, error)
 	QueueTotals(ctx context.Context, projectID int64, from, to time.Time) (map[string]store.Totals, error)
-	QueueLatency(ctx context.Context, projectID int64, kind domain.RollupKind, from, to time.Time) (map[string]*sketch.Sketch, error)
+	QueueWaits(ctx context.Context, projectID int64, from, to time.Time) (map[string]*store.Latency, error)
 	QueueNames(ctx context.Context, projectID int64, queue string, from, to time.Time) (map[string]store.Totals, error)
 	QueueDepthSamples(ctx context.Context, projectID, res int64, from, to time.Time) (map[int64][]store.DepthSample, error)
 	QueueDepthSeries(ctx context.Context, queueID, res int64, from, to time.Time) ([]store.DepthSample, error)

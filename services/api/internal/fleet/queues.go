@@ -16,7 +16,6 @@ import (
 	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
-	"github.com/z4jdev/z4j/pkg/sketch"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/offer"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
@@ -117,7 +116,7 @@ const (
 type traffic struct {
 	window              rest.Window
 	total, recent, last map[string]store.Totals
-	waits               map[string]*sketch.Sketch
+	waits               map[string]*store.Latency
 	samples, lately     map[int64][]store.DepthSample
 	workers             []store.WorkerView
 	now                 time.Time
@@ -139,7 +138,7 @@ func (g *group) traffic(ctx context.Context, projectID int64, w rest.Window) (*t
 	if t.last, err = g.store.QueueTotals(ctx, projectID, t.now.Add(-stallOver).Truncate(time.Minute), t.now.Add(time.Minute)); err != nil {
 		return nil, err
 	}
-	if t.waits, err = g.store.QueueLatency(ctx, projectID, domain.RollupStarted, w.From.Time, w.To.Time); err != nil {
+	if t.waits, err = g.store.QueueWaits(ctx, projectID, w.From.Time, w.To.Time); err != nil {
 		return nil, err
 	}
 	if t.lately, err = g.store.QueueDepthSamples(ctx, projectID, store.RollupMinute, since, t.now.Add(time.Minute)); err != nil {
@@ -207,11 +206,9 @@ func (g *group) queuePublic(ctx context.Context, p *store.Project, q *store.Queu
 		in := perMinute(total[domain.RollupReceived], minutes)
 		out.InPerMinute = &in
 	}
-	if s := t.waits[q.Name]; s != nil {
-		if ms, ok := s.Quantile(0.95); ok {
-			rounded := int64(ms + 0.5)
-			out.P95WaitMS = &rounded
-		}
+	if l := t.waits[q.Name]; l != nil {
+		rounded := int64(l.P95 + 0.5)
+		out.P95WaitMS = &rounded
 	}
 	out.Consumers = consumers(t.workers, q.Engine, q.Name)
 	out.Trend, out.DrainSeconds = t.judge(q, &out)

@@ -57,7 +57,7 @@ func (g *group) breakdown(r *rest.Request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()
-	out := BreakdownPublic{Window: window, GrainSeconds: int64(grain(window.To.Sub(window.From.Time)).Seconds()), Rows: []BreakdownRow{}}
+	out := BreakdownPublic{Window: window, GrainSeconds: int64(store.Grain(window.To.Sub(window.From.Time)).Seconds()), Rows: []BreakdownRow{}}
 	ask := query(r.Project.ID, window)
 	known, err := g.narrow(ctx, &ask, q.Name, q.Queue)
 	if err != nil || !known {
@@ -173,7 +173,7 @@ func (g *group) sparks(ctx context.Context, q store.SumQuery, by store.Dim, keys
 	if by != store.ByNothing && len(keys) == 0 {
 		return out, nil
 	}
-	q.By, q.Keys, q.Counts, q.Bucket = by, keys, true, grain(q.To.Sub(q.From))
+	q.By, q.Keys, q.Counts, q.Bucket = by, keys, true, store.Grain(q.To.Sub(q.From))
 	q.From = q.From.Truncate(q.Bucket)
 	sums, err := g.store.Sums(ctx, q)
 	if err != nil {

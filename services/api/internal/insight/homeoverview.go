@@ -117,7 +117,7 @@ func (g *group) home(r *rest.Request) (any, error) {
 		return nil, err
 	}
 	out := HomePublic{
-		Window: window, GrainSeconds: int64(grain(window.To.Sub(window.From.Time)).Seconds()),
+		Window: window, GrainSeconds: int64(store.Grain(window.To.Sub(window.From.Time)).Seconds()),
 		Projects: []HomeProject{}, Attention: []HomeAttention{}, Failures: []HomeFailure{},
 	}
 	for i := range projects {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
@@ -47,24 +46,10 @@ func latencyPublic(l *store.Latency) *LatencyPublic {
 
 func rounded(ms float64) int64 { return int64(math.Round(ms)) }
 
-// grain is the precision with which a window's start is read: wider windows are read from wider sums.
-func grain(window time.Duration) time.Duration {
-	switch {
-	case window <= 3*time.Hour:
-		return time.Minute
-	case window <= 36*time.Hour:
-		return 10 * time.Minute
-	case window <= 30*day:
-		return time.Hour
-	default:
-		return day
-	}
-}
-
 // query asks for sums of a window, from the start of the grain that it begins in.
 func query(project int64, w rest.Window) store.SumQuery {
 	from, to := w.From.Time, w.To.Time
-	return store.SumQuery{ProjectID: project, From: from.UTC().Truncate(grain(to.Sub(from))), To: to}
+	return store.SumQuery{ProjectID: project, From: from.UTC().Truncate(store.Grain(to.Sub(from))), To: to}
 }
 
 // whole sums a window up.

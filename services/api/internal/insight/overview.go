@@ -122,7 +122,7 @@ func (g *group) overview(r *rest.Request) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()
 	width := window.To.Sub(window.From.Time)
-	out := OverviewPublic{Window: window, GrainSeconds: int64(grain(width).Seconds())}
+	out := OverviewPublic{Window: window, GrainSeconds: int64(store.Grain(width).Seconds())}
 	now := query(r.Project.ID, window)
 	sum, err := g.whole(ctx, now)
 	if err != nil {

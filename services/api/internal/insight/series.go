@@ -51,11 +51,19 @@ type SeriesPublic struct {
 // widths are the widths of buckets, in minutes. Those of ten and more are read from sums.
 var widths = [...]int64{1, 2, 5, 10, 20, 30, 60, 120, 180, 360, 720, 1440, 2 * 1440, 7 * 1440, 14 * 1440, 28 * 1440, 56 * 1440}
 
-// bucketWidth is the narrowest plain width that gives about so many points.
-func bucketWidth(window time.Duration, points int) time.Duration {
+// bucketWidth is the narrowest plain width that gives about so many points, and that a window which begins so long ago is
+// kept in.
+func bucketWidth(window, ago time.Duration, points int) time.Duration {
+	least := time.Minute
+	switch {
+	case ago > store.HourKeep+day:
+		least = day
+	case ago > store.MinuteKeep+time.Hour:
+		least = time.Hour
+	}
 	most := int64(points) + int64(points)/4
 	for _, w := range widths {
-		if int64(window/(time.Duration(w)*time.Minute)) <= most {
+		if width := time.Duration(w) * time.Minute; width >= least && int64(window/width) <= most {
 			return time.Duration(w) * time.Minute
 		}
 	}
@@ -73,7 +81,7 @@ func (g *group) series(r *rest.Request) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()
 	from, to := window.From.UTC(), window.To.UTC()
-	width := bucketWidth(to.Sub(from), q.Points)
+	width := bucketWidth(to.Sub(from), g.ago(from), q.Points)
 	out := SeriesPublic{Window: window, BucketSeconds: int64(width.Seconds()), Buckets: []SeriesBucket{}, Markers: []Marker{}}
 	ask := store.SumQuery{ProjectID: r.Project.ID, From: from.Truncate(width), To: to, Bucket: width}
 	known, err := g.narrow(ctx, &ask, q.Name, q.Queue)
