@@ -209,6 +209,18 @@ function useKeys(
 ) {
   const now = useRef({ props, rows, scrollTo, showNew });
   now.current = { props, rows, scrollTo, showNew };
+  const { openId, scroller } = props;
+  const wasOpen = useRef(openId);
+  useEffect(() => {
+    const before = wasOpen.current;
+    wasOpen.current = openId;
+    if (!before || openId || document.activeElement !== document.body) return;
+    // The row that was looked at was drawn anew meanwhile (a phone was turned): the cursor goes back to it.
+    const index = now.current.rows.findIndex((row) => `${row.engine}/${row.task_id}` === before);
+    scroller.current
+      ?.querySelector<HTMLElement>(`[data-row="${index}"] a.row-link`)
+      ?.focus({ preventScroll: true });
+  }, [openId, scroller]);
   useEffect(() => {
     const focusRow = (index: number) => {
       const { props, rows, scrollTo } = now.current;
