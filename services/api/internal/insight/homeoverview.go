@@ -213,7 +213,7 @@ func (g *group) homeAttention(ctx context.Context, p *store.Project, row *HomePr
 		add("failure_rate", severity, row.Failed, nil, "%.1f %% of %d tasks failed in this window", row.FailureRate*100, row.Ended)
 	}
 	if row.StuckCommands > 0 {
-		add("stuck_commands", warning, row.StuckCommands, since.Stuck, "%d command(s) still without an answer", row.StuckCommands)
+		add("stuck_commands", warning, row.StuckCommands, since.Stuck, "%s still without an answer", counted(row.StuckCommands, "command is", "commands are"))
 	}
 	w, err := g.store.WaitingTasks(ctx, p.ID, nil, maxWaiting)
 	if err != nil {
@@ -224,9 +224,29 @@ func (g *group) homeAttention(ctx context.Context, p *store.Project, row *HomePr
 		if w.Capped {
 			more = "more than "
 		}
-		add("backlog", warning, w.Count, w.Oldest, "%s%d task(s) wait to start, the oldest for %d minutes", more, w.Count, int64(g.ago(*w.Oldest).Minutes()))
+		add("backlog", warning, w.Count, w.Oldest, "%s%s to start, the oldest for %s", more, counted(w.Count, "task waits", "tasks wait"), minutes(g.ago(*w.Oldest)))
 	}
 	return items, nil
+}
+
+// counted is a number with its words.
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// minutes is a time in one unit that reads well.
+func minutes(d time.Duration) string {
+	switch {
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int64(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours", int64(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days", int64(d/day))
+	}
 }
 
 type projectIssue struct {

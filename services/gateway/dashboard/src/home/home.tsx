@@ -10,6 +10,7 @@ import { windowWords } from "../insight/format";
 import { type Shown, toIssue, toPage } from "../insight/links";
 import { insight } from "../insight/queries";
 import { StaleNote } from "../insight/stale";
+import { TailName } from "../insight/tailname";
 import type { Attention, Home, HomeFailure, HomeProject } from "../insight/types";
 import { Age } from "../ui/clock";
 import { ErrorNote, Panel } from "../ui/controls";
@@ -259,7 +260,12 @@ const failureColumns: DataColumn<HomeFailure>[] = [
       </span>
     ),
   },
-  { id: "task", header: "Task", cell: (failure) => <span className="text-soft">{failure.name ?? "–"}</span> },
+  {
+    id: "task",
+    header: "Task",
+    className: "w-1/4 max-w-0",
+    cell: (failure) => <TailName name={failure.name ?? "–"} className="text-soft" />,
+  },
   { id: "project", header: "Project", cell: (failure) => failure.project_name },
   {
     id: "times",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, it } from "vitest";
-import { taskSearch } from "./links";
+import { sinceThen, taskSearch } from "./links";
 
 const from = new Date("2026-01-01T00:00:00Z");
 const to = new Date("2026-01-01T01:00:00Z");
@@ -15,4 +15,11 @@ it("leads to the rows behind a number: same filters, same window", () => {
     from: "2026-01-01T00:00:00.000Z",
     to: "2026-01-01T01:00:00.000Z",
   });
+});
+
+it("shows what is so now from its beginning, also when the page's window is shorter", () => {
+  const now = to.getTime();
+  expect(sinceThen(now - 3_600_000, now).range).toBe("7d");
+  expect(sinceThen(null, now).range).toBe("7d");
+  expect(sinceThen(now - 30 * 86_400_000, now)).toMatchObject({ range: null, to: new Date(now + 60_000) });
 });

@@ -32,6 +32,15 @@ export function taskSearch(pick: TaskPick, shown: Shown): Search {
   return search;
 }
 
+const week = 7 * 86_400_000;
+
+/** sinceThen is a window for what is so now and began at a time that the page's own window may leave out. */
+export function sinceThen(began: number | null, now: number): Shown {
+  if (began === null || now - began < week)
+    return { range: "7d", from: new Date(now - week), to: new Date(now) };
+  return { range: null, from: new Date(began - 1000), to: new Date(now + 60_000) };
+}
+
 // The search of a route is typed by the page that owns it; these addresses are made of the words all pages share.
 const goto = (to: string, slug: string, search: Search, more = {}): Goto =>
   ({ to, params: { slug, ...more }, search }) as Goto;

@@ -3,11 +3,11 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { Panel, Skeleton } from "../ui/controls";
 import type { Goto } from "../ui/goto";
+import { TailName } from "./tailname";
 
 export interface Ranked {
   key: string;
-  name: ReactNode;
-  title?: string;
+  name: string;
   /** The number the list is ordered by. */
   value: ReactNode;
   /** The same between 0 and 1, drawn as a bar behind the row. */
@@ -56,15 +56,8 @@ export function Ranking({
                 className={`absolute bottom-0 left-0 h-0.5 ${tone === "bad" ? "bg-bad" : "bg-accent"}`}
                 style={{ width: `${Math.max(0, Math.min(1, row.share)) * 100}%` }}
               />
-              <Link
-                {...(row.to as { to: string })}
-                title={row.title}
-                className="row-link min-w-0 flex-1 hover:underline"
-              >
-                {/* What is cut off is the start: dotted names differ at their end. */}
-                <span dir="rtl" className="block truncate text-left">
-                  <bdi dir="ltr">{row.name}</bdi>
-                </span>
+              <Link {...(row.to as { to: string })} className="row-link min-w-0 flex-1 hover:underline">
+                <TailName name={row.name} />
               </Link>
               {row.note && <span className="text-xs whitespace-nowrap text-soft">{row.note}</span>}
               <span className="font-semibold whitespace-nowrap">{row.value}</span>

@@ -4,11 +4,11 @@ import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { useLive } from "../api/live";
-import { formatCount } from "../api/time";
+import { formatCount, parseTime } from "../api/time";
 import { type Range, useRange } from "../app/range";
 import { useChartActions } from "../insight/charts";
 import { plural, windowWords } from "../insight/format";
-import { toPage, toTasks } from "../insight/links";
+import { sinceThen, toPage, toTasks } from "../insight/links";
 import { insight } from "../insight/queries";
 import { Ranking, RankingSkeleton } from "../insight/ranking";
 import { StaleNote } from "../insight/stale";
@@ -83,7 +83,8 @@ function Loaded({
   range: Range;
   stale: ReactNode;
 }) {
-  const title = issueTitle(issue.sample_exception, issue.sample_task_name);
+  // The traceback names the message as well, where the engine reports only the class of the error.
+  const title = issueTitle(issue.sample?.traceback ?? issue.sample_exception, issue.sample_task_name);
   const open = { fingerprint: issue.fingerprint, state: "failure" };
   return (
     <Page
@@ -109,7 +110,10 @@ function Loaded({
           <Age at={issue.last_seen} suffix=" ago" />
         </span>
         {issue.open_count > 0 && (
-          <Link {...(toTasks(slug, open, range) as { to: string })} className="text-accent hover:underline">
+          <Link
+            {...(toTasks(slug, open, sinceThen(parseTime(issue.first_seen), Date.now())) as { to: string })}
+            className="text-accent hover:underline"
+          >
             Show what is still failed
           </Link>
         )}
@@ -242,7 +246,6 @@ function Where({
       rows={shares.map((share) => ({
         key: share.value,
         name: share.value,
-        title: share.value,
         value: formatCount(share.count),
         share: share.count / most,
         to: toTasks(slug, { fingerprint: issue.fingerprint, [kind]: share.value }, range),

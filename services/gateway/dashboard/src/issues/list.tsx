@@ -9,6 +9,7 @@ import { windowWords } from "../insight/format";
 import { type Shown, toIssue } from "../insight/links";
 import { insight, mostIssues } from "../insight/queries";
 import { StaleNote } from "../insight/stale";
+import { TailName } from "../insight/tailname";
 import type { Issue } from "../insight/types";
 import { Age } from "../ui/clock";
 import { Button, Empty, ErrorNote, inputClass } from "../ui/controls";
@@ -148,9 +149,10 @@ function issueColumns(shown: Shown & { label: string }): DataColumn<Issue>[] {
           <span className="block font-medium md:truncate" title={issue.sample_exception ?? undefined}>
             {issueTitle(issue.sample_exception, issue.sample_task_name)}
           </span>
-          <span className="block truncate text-xs font-normal text-soft">
-            {issue.tasks.length > 0 ? names(issue.tasks) : (issue.sample_task_name ?? "")}
-          </span>
+          <TailName
+            name={issue.tasks.length > 0 ? names(issue.tasks) : (issue.sample_task_name ?? "")}
+            className="text-xs font-normal text-soft"
+          />
         </span>
       ),
     },

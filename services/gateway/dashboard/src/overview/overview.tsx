@@ -161,7 +161,6 @@ function Lists({ slug, range, overview }: { slug: string; range: Range; overview
         rows={top_failing.map((row) => ({
           key: row.name,
           name: row.name,
-          title: row.name,
           value: <span className="text-bad">{formatCount(row.failed)}</span>,
           note: `${formatPercent(row.failure_rate)} of ${formatCount(row.total)}`,
           share: row.failed / worst,
@@ -175,7 +174,6 @@ function Lists({ slug, range, overview }: { slug: string; range: Range; overview
         rows={slowest.map((row) => ({
           key: row.name,
           name: row.name,
-          title: row.name,
           value: formatDuration(row.p95_ms),
           note: `p50 ${formatDuration(row.p50_ms)}`,
           share: row.p95_ms / slow,
@@ -189,7 +187,6 @@ function Lists({ slug, range, overview }: { slug: string; range: Range; overview
         rows={busiest_queues.map((row) => ({
           key: row.name,
           name: row.name || "no queue known",
-          title: row.name,
           value: formatCount(row.ended),
           note: row.p95_wait_ms === null ? undefined : `p95 wait ${formatDuration(row.p95_wait_ms)}`,
           share: row.ended / busy,

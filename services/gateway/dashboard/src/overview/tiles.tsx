@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { formatCount, formatDuration } from "../api/time";
-import { type Shown, toPage, toTasks } from "../insight/links";
+import { type Shown, sinceThen, toPage, toTasks } from "../insight/links";
 import { ended } from "../insight/shape";
 import type { Overview } from "../insight/types";
 import { Skeleton } from "../ui/controls";
@@ -12,6 +12,8 @@ import { drainText, waitingText } from "./answer";
 export function Tiles({ slug, overview, shown }: { slug: string; overview: Overview; shown: Shown }) {
   const { totals, previous, wait, run, backlog } = overview;
   const count = ended(totals);
+  const oldest =
+    backlog.oldest_wait_seconds === null ? null : Date.now() - backlog.oldest_wait_seconds * 1000;
   // A window in which nothing happened is nothing to compare with.
   const before = ended(previous.totals);
   const minutes = overview.window.seconds / 60;
@@ -61,7 +63,7 @@ export function Tiles({ slug, overview, shown }: { slug: string; overview: Overv
             ? drainText(backlog)
             : `${formatRate(backlog.in_per_minute)} in, ${formatRate(backlog.out_per_minute)} out`
         }
-        to={toTasks(slug, { state: "received" }, shown)}
+        to={toTasks(slug, { state: "received,pending" }, sinceThen(oldest, Date.now()))}
       />
       <Stat
         label="Open issues"

@@ -11,6 +11,7 @@ import { type Shown, toTasks, toTrends } from "../insight/links";
 import { type BreakdownBy, insight, type Scope, windowBefore } from "../insight/queries";
 import { ended } from "../insight/shape";
 import { StaleNote } from "../insight/stale";
+import { TailName } from "../insight/tailname";
 import type { BreakdownRow, Percentiles, Series } from "../insight/types";
 import { Button, buttonClass, ErrorNote } from "../ui/controls";
 import { formatPercent } from "../ui/delta";
@@ -250,11 +251,7 @@ function breakdownColumns(
       header: by === "task" ? "Task" : "Queue",
       sort: (row) => row.key,
       className: "w-1/3 max-w-0",
-      cell: (row) => (
-        <span className="block truncate font-medium" title={row.key}>
-          {row.key || "no queue known"}
-        </span>
-      ),
+      cell: (row) => <TailName name={row.key || "no queue known"} className="font-medium" />,
     },
     {
       id: "ended",
