@@ -21,7 +21,7 @@ import { Page } from "../ui/page";
 import { TaskBadge } from "../ui/state";
 import { type DataColumn, DataTable } from "../ui/table";
 import { RetryThese } from "./retry";
-import { isNew, issueTitle } from "./search";
+import { isNew, issueTitle, withMessage } from "./search";
 import { StatusBadge } from "./status";
 
 /** IssuePage answers: what is this failure, where does it happen, and is it over? */
@@ -83,8 +83,10 @@ function Loaded({
   range: Range;
   stale: ReactNode;
 }) {
-  // The traceback names the message as well, where the engine reports only the class of the error.
-  const title = issueTitle(issue.sample?.traceback ?? issue.sample_exception, issue.sample_task_name);
+  const title = issueTitle(
+    withMessage(issue.sample_exception, issue.sample?.traceback ?? null),
+    issue.sample_task_name,
+  );
   const open = { fingerprint: issue.fingerprint, state: "failure" };
   return (
     <Page

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, it } from "vitest";
-import { isNew, issuesAnswer, issueTitle, matches, parseIssues } from "./search";
+import { isNew, issuesAnswer, issueTitle, matches, parseIssues, withMessage } from "./search";
 
 it("keeps the list's state in the address and drops what makes no sense", () => {
   expect(parseIssues({ status: "ongoing", q: " timeout ", sort: "-last", more: 1 })).toEqual({
@@ -50,4 +50,20 @@ it("calls an issue new when it began inside the window", () => {
   expect(isNew("2026-01-01T00:00:01Z", from)).toBe(true);
   expect(isNew("2025-12-31T00:00:01Z", from)).toBe(false);
   expect(isNew(null, from)).toBe(false);
+});
+
+it("finds the message that a bare class of error stands for", () => {
+  const traceback = [
+    "Traceback (most recent call last):",
+    '  File "a.py", line 1, in f',
+    "    raise DeadlockDetected: no",
+    "psycopg.errors.DeadlockDetected: deadlock detected",
+    "DETAIL:  Process 1 waits",
+  ].join("\n");
+  expect(withMessage("DeadlockDetected", traceback)).toBe(
+    "psycopg.errors.DeadlockDetected: deadlock detected",
+  );
+  expect(withMessage("KeyError", traceback)).toBe("KeyError");
+  expect(withMessage("KeyError: 'a'", traceback)).toBe("KeyError: 'a'");
+  expect(withMessage(null, traceback)).toBeNull();
 });

@@ -61,6 +61,17 @@ export function issueTitle(exception: string | null, name: string | null): strin
   return (first.includes("\n") ? errorLine(first) : null) ?? first.split("\n").at(-1) ?? first;
 }
 
+/** withMessage finds the line of a traceback that a bare class of error stands for: KeyError, KeyError: 'total'. */
+export function withMessage(exception: string | null, traceback: string | null): string | null {
+  const kind = exception?.trim();
+  if (!kind || !traceback || /[\s:(]/.test(kind)) return exception;
+  const line = traceback
+    .split("\n")
+    .findLast((each) => each.startsWith(`${kind}:`) || each.includes(`.${kind}:`) || each.trim() === kind);
+  // A line of code may name the class as well; those are indented.
+  return line && !/^\s/.test(line) ? line.trim() : exception;
+}
+
 /** issuesAnswer says what is broken. */
 export function issuesAnswer(issues: { status: string; last_seen: string | null }[], more: boolean): string {
   if (issues.length === 0) return "Nothing failed";
