@@ -123,6 +123,7 @@ export interface Outcome {
   ok: boolean;
   text: string;
   command?: Command;
+  commandId?: string;
 }
 
 export type Tell = (outcome: Outcome) => void;
@@ -175,7 +176,13 @@ export async function commandTasks(
           signal,
         );
         const ended = await ending(slug, command, signal);
-        tell({ task: each, ok: ended.status === "completed", text: outcome(ended), command: ended });
+        tell({
+          task: each,
+          ok: ended.status === "completed",
+          text: outcome(ended),
+          command: ended,
+          commandId: ended.id,
+        });
       } catch (error) {
         if (signal.aborted) return;
         // A refusal concerns one task; without a connection every further one would fail the same way.
@@ -208,7 +215,7 @@ function outcome(command: Command): string {
 }
 
 /** patiently waits as long as the API says when it asks for a slower pace. */
-async function patiently<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function patiently<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return await run();

@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
-import { atLeast, roleIn } from "../agents/access";
+import { atLeast, capabilities, roleIn } from "../agents/access";
 import type { Query } from "../api/client";
 import { queries } from "../api/queries";
 import type { Task } from "../api/types";
@@ -25,6 +25,7 @@ import {
   type Plan,
   plan,
 } from "./bulk";
+import { cancelMany, durableFrom, retryMany } from "./bulkmany";
 import { TrashIcon } from "./icons";
 import type { Selection } from "./selection";
 
@@ -181,6 +182,7 @@ function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Ga
   };
   const { verb, done, danger } = words[action];
   const n = made.tasks.length;
+  const many = n >= durableFrom;
 
   const run = async (report: (result: ItemResult) => void, signal: AbortSignal) => {
     counts.current = { ok: 0, failed: 0 };
@@ -195,15 +197,16 @@ function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Ga
     );
     try {
       if (action === "delete") await deleteTasks(slug, made.tasks, tell, signal);
-      else
-        await commandTasks(
-          slug,
-          action === "retry" ? "retry-task" : "cancel-task",
-          made.tasks,
-          by,
-          tell,
-          signal,
-        );
+      else if (action === "cancel" && many) await cancelMany(slug, made.tasks, tell, signal);
+      else {
+        const kind = action === "retry" ? "retry-task" : "cancel-task";
+        for (const part of made.parts) {
+          const agent = part.agents.find((each) => each.id === by[part.engine]);
+          if (action === "retry" && many && agent && capabilities(agent, part.engine).includes("bulk_retry"))
+            await retryMany(slug, part.engine, part.tasks, agent.id, tell, signal);
+          else await commandTasks(slug, kind, part.tasks, by, tell, signal);
+        }
+      }
     } finally {
       void client.invalidateQueries({ queryKey: ["p", slug] });
       const { ok, failed } = counts.current;
@@ -249,7 +252,7 @@ function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Ga
         </p>
       )}
       {made.parts.map((part) =>
-        part.agents.length > 1 ? (
+        part.agents.length > 1 && !(many && action === "cancel") ? (
           <label key={part.engine} className="block space-y-1">
             <span className="block font-medium">Agent for {part.engine}</span>
             <select
@@ -269,7 +272,9 @@ function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Ga
       )}
       {action !== "delete" && n > sampleSize && (
         <p className="text-soft">
-          They are sent one after the other; closing this window stops what has not been sent yet.
+          {many
+            ? "The brain does it by itself: closing this window does not stop it."
+            : "They are sent one after the other; closing this window stops what has not been sent yet."}
         </p>
       )}
     </ConfirmDialog>
@@ -287,7 +292,7 @@ function Sample({ task }: { task: Task }) {
   );
 }
 
-function itemOf(slug: string, { task, ok, text, command }: Outcome): ItemResult {
+function itemOf(slug: string, { task, ok, text, command, commandId }: Outcome): ItemResult {
   const next = command ? newTaskId(command) : null;
   const detail: ReactNode = next ? (
     <Link
@@ -298,11 +303,11 @@ function itemOf(slug: string, { task, ok, text, command }: Outcome): ItemResult 
     >
       new task
     </Link>
-  ) : command ? (
+  ) : commandId ? (
     <Link
       to="/projects/$slug/commands"
       params={{ slug }}
-      search={{ id: command.id }}
+      search={{ id: commandId }}
       target="_blank"
       className="text-accent underline"
     >
