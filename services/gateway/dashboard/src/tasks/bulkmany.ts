@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { api, path } from "../api/client";
-import type { BulkCancelResponse, BulkRetryItemsResponse, BulkRetryRequestPublic } from "../api/schema";
+import type { BulkCancelResponse, BulkRetryItems, BulkRetryRequestPublic } from "../api/schema";
 import type { Task } from "../api/types";
 import { patiently, pause, type Tell } from "./bulk";
 
@@ -50,7 +50,7 @@ export async function retryMany(
     let after: number | null = settled;
     let unbroken = true;
     while (after !== null) {
-      const page: BulkRetryItemsResponse = await client.get<BulkRetryItemsResponse>(
+      const page: BulkRetryItems = await client.get<BulkRetryItems>(
         `${url}/items`,
         { after, limit: itemsPage },
         signal,
@@ -63,7 +63,8 @@ export async function retryMany(
           tell({
             task,
             ok: item.outcome === "succeeded",
-            text: item.outcome === "succeeded" ? "done" : item.error || "the agent did not say what became of it",
+            text:
+              item.outcome === "succeeded" ? "done" : item.error || "the agent did not say what became of it",
             commandId: item.command_id ?? undefined,
           });
         }
