@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
+import { useId, useState } from "react";
 import { api, path } from "../api/client";
 import { queries } from "../api/queries";
 import type { BulkDeleteResponse } from "../api/schema";
@@ -245,22 +245,29 @@ function JsonField({
   problem: string | null;
   original: string;
 }) {
+  const id = useId();
   const rows = Math.min(14, Math.max(3, value.split("\n").length));
   return (
     <div className="space-y-1">
-      <label className="block space-y-1">
-        <span className="block font-medium">{label}</span>
-        <textarea
-          rows={rows}
-          spellCheck={false}
-          autoCapitalize="off"
-          aria-invalid={problem !== null || undefined}
-          className={`${inputClass} h-auto py-1.5 font-mono text-xs max-sm:h-auto`}
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-        />
-        {problem && <span className="block text-xs text-bad">{problem}</span>}
+      <label htmlFor={id} className="block font-medium">
+        {label}
       </label>
+      <textarea
+        id={id}
+        rows={rows}
+        spellCheck={false}
+        autoCapitalize="off"
+        aria-invalid={problem !== null || undefined}
+        aria-describedby={problem ? `${id}-problem` : undefined}
+        className={`${inputClass} h-auto py-1.5 font-mono text-xs max-sm:h-auto`}
+        value={value}
+        onChange={(event) => onChange(event.target.value)}
+      />
+      {problem && (
+        <p id={`${id}-problem`} className="text-xs text-bad">
+          {problem}
+        </p>
+      )}
       {value !== original && (
         <button
           type="button"
