@@ -77,14 +77,21 @@ export function StateChips({ facets, parsed, q, onChange }: Props) {
   );
 }
 
+/** What was counted in a part of the tasks is the least there can be. */
+const atLeast = (n: number, approximate = false): string => `${formatCount(n)}${approximate ? "+" : ""}`;
+
 function Count({ n, approximate }: { n: number | undefined; approximate?: boolean }) {
   // A place of its own, so that a count that arrives moves nothing.
   return (
     <span
       className="min-w-4 text-right font-normal text-soft text-xs"
-      title={n === undefined ? undefined : `${approximate ? "about " : ""}${n}`}
+      title={
+        n === undefined
+          ? undefined
+          : `${n}${approximate ? " or more: counted over the newest 10,000 tasks" : ""}`
+      }
     >
-      {n === undefined ? "" : `${approximate && n > 0 ? "~" : ""}${formatCount(n)}`}
+      {n === undefined ? "" : atLeast(n, approximate)}
     </span>
   );
 }
@@ -121,6 +128,7 @@ export function FacetColumn({ facets, parsed, q, onChange }: Props) {
             name={key === "task" ? displayName : undefined}
             values={values}
             loading={!facets}
+            approximate={facets?.approximate ?? false}
             wanted={wanted}
             excluded={excluded}
             onToggle={(value) => onChange(flip(q, key, value, false))}
@@ -140,6 +148,7 @@ function Group({
   name = String,
   values,
   loading,
+  approximate,
   wanted,
   excluded,
   onToggle,
@@ -149,6 +158,7 @@ function Group({
   name?: (value: string) => string;
   values: readonly FacetCount[];
   loading: boolean;
+  approximate: boolean;
   wanted: string[];
   excluded: string[];
   onToggle: (value: string) => void;
@@ -192,7 +202,7 @@ function Group({
                 <span className={`relative min-w-0 flex-1 truncate ${off ? "text-soft line-through" : ""}`}>
                   {name(value)}
                 </span>
-                <span className="relative shrink-0 text-xs text-soft">{formatCount(count)}</span>
+                <span className="relative shrink-0 text-xs text-soft">{atLeast(count, approximate)}</span>
               </button>
               <button
                 type="button"
