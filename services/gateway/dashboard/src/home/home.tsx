@@ -13,7 +13,7 @@ import { StaleNote } from "../insight/stale";
 import { TailName } from "../insight/tailname";
 import type { Attention, Home, HomeFailure, HomeProject } from "../insight/types";
 import { Age } from "../ui/clock";
-import { ErrorNote, Panel } from "../ui/controls";
+import { ErrorNote, Panel, SkeletonRows } from "../ui/controls";
 import { formatPercent } from "../ui/delta";
 import type { Goto } from "../ui/goto";
 import { Page } from "../ui/page";
@@ -24,13 +24,26 @@ import { useTitle } from "../ui/title";
 import { byNeed, bySeverity, homeAnswer, targets } from "./need";
 import { FirstProjectSteps, NoProject } from "./steps";
 
-/** The start page: with one project there is nothing to choose from, so it leads to that one's overview. */
+/** The start: with one project there is nothing to choose from, so it leads to that one's overview, else to home. */
 export function StartPage() {
   useTitle();
   const projects = useQuery(queries.projects());
   const only = projects.data?.length === 1 ? projects.data[0] : undefined;
   if (only) return <Navigate to="/projects/$slug" params={{ slug: only.slug }} replace />;
-  return <HomePage />;
+  if (projects.data) return <Navigate to="/home" replace />;
+  return (
+    <Page title="Home">
+      {projects.error ? (
+        <ErrorNote
+          error={projects.error}
+          what="Your projects could not be loaded"
+          onRetry={() => void projects.refetch()}
+        />
+      ) : (
+        <SkeletonRows label="Loading your projects" />
+      )}
+    </Page>
+  );
 }
 
 /** Home answers: which project needs me? */
