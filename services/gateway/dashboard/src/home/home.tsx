@@ -7,6 +7,7 @@ import { queries } from "../api/queries";
 import { formatCount, formatDuration } from "../api/time";
 import { useRange } from "../app/range";
 import { windowWords } from "../insight/format";
+import { useLastingError } from "../insight/lasting";
 import { type Shown, toIssue, toPage } from "../insight/links";
 import { insight } from "../insight/queries";
 import { StaleNote } from "../insight/stale";
@@ -54,11 +55,12 @@ export function HomePage() {
   const [sort, onSort] = useUrlSort({ id: "need", desc: true });
   const rows = useMemo(() => home.data && byNeed(home.data.projects, home.data.attention), [home.data]);
   const columns = useMemo(() => projectColumns(range), [range]);
-  if (home.error && !home.data) {
+  const failure = useLastingError(home);
+  if (failure && !home.data) {
     return (
       <Page title="Home">
         <ErrorNote
-          error={home.error}
+          error={failure}
           what="Your projects could not be loaded"
           onRetry={() => void home.refetch()}
         />

@@ -8,6 +8,7 @@ import { formatCount, parseTime } from "../api/time";
 import { type Range, useRange } from "../app/range";
 import { useChartActions } from "../insight/charts";
 import { plural, windowWords } from "../insight/format";
+import { useLastingError } from "../insight/lasting";
 import { sinceThen, toPage, toTasks } from "../insight/links";
 import { insight } from "../insight/queries";
 import { Ranking, RankingSkeleton } from "../insight/ranking";
@@ -30,10 +31,11 @@ export function IssuePage() {
   const range = useRange();
   const poll = useLive(["task.changed"], [["p", slug, "issue", fingerprint]], 2000);
   const issue = useQuery({ ...insight.issue(slug, range, fingerprint), refetchInterval: poll });
-  if (issue.error && !issue.data) {
+  const failure = useLastingError(issue);
+  if (failure && !issue.data) {
     return (
       <Page title="Issue" slug={slug}>
-        {issue.error instanceof ApiError && issue.error.status === 404 ? (
+        {failure instanceof ApiError && failure.status === 404 ? (
           <Empty title="There is no such issue">
             <p>No task of this project has failed like this, or its tasks are no longer kept.</p>
             <p>
@@ -44,7 +46,7 @@ export function IssuePage() {
           </Empty>
         ) : (
           <ErrorNote
-            error={issue.error}
+            error={failure}
             what="The issue could not be loaded"
             onRetry={() => void issue.refetch()}
           />

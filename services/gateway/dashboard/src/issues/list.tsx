@@ -6,6 +6,7 @@ import { useLive } from "../api/live";
 import { formatCount } from "../api/time";
 import { useRange } from "../app/range";
 import { windowWords } from "../insight/format";
+import { useLastingError } from "../insight/lasting";
 import { type Shown, toIssue } from "../insight/links";
 import { insight, mostIssues } from "../insight/queries";
 import { StaleNote } from "../insight/stale";
@@ -34,6 +35,7 @@ export function IssuesPage() {
     () => issues.data?.items.filter((issue) => matches(issue, search.q)),
     [issues.data, search.q],
   );
+  const failure = useLastingError(issues);
   const set = (change: IssuesSearch) =>
     void navigate({
       to: ".",
@@ -73,9 +75,9 @@ export function IssuesPage() {
         )}
       </div>
       <StaleNote query={issues} />
-      {issues.error && !issues.data ? (
+      {failure && !issues.data ? (
         <ErrorNote
-          error={issues.error}
+          error={failure}
           what="The issues could not be loaded"
           onRetry={() => void issues.refetch()}
         />

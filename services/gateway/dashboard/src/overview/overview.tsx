@@ -9,6 +9,7 @@ import type { Queue } from "../api/types";
 import { type Range, useRange } from "../app/range";
 import { FailureChart, LatencyChart, ThroughputChart } from "../insight/charts";
 import { windowWords } from "../insight/format";
+import { useLastingError } from "../insight/lasting";
 import { toPage, toTasks, toTrends } from "../insight/links";
 import { insight, windowBefore } from "../insight/queries";
 import { Ranking, RankingSkeleton } from "../insight/ranking";
@@ -37,6 +38,7 @@ export function OverviewPage() {
   );
   const overview = useQuery({ ...insight.overview(slug, range), refetchInterval: poll });
   const data = overview.data;
+  const failure = useLastingError(overview);
   const silent = data !== undefined && isSilent(data);
   // Only a project in which nothing happens is asked whether anything ever did.
   const any = useQuery({
@@ -51,9 +53,9 @@ export function OverviewPage() {
 
   return (
     <Page title="Overview" slug={slug}>
-      {overview.error && !data ? (
+      {failure && !data ? (
         <ErrorNote
-          error={overview.error}
+          error={failure}
           what="The overview could not be loaded"
           onRetry={() => void overview.refetch()}
         />
@@ -66,9 +68,7 @@ export function OverviewPage() {
       )}
       <StaleNote query={overview} />
       <SkewBanner slug={slug} linked />
-      {!virgin && !(overview.error && !data) && (
-        <Body slug={slug} range={range} overview={data} poll={poll} />
-      )}
+      {!virgin && !(failure && !data) && <Body slug={slug} range={range} overview={data} poll={poll} />}
     </Page>
   );
 }
@@ -125,10 +125,11 @@ function Charts({ slug, range, poll }: { slug: string; range: Range; poll: numbe
   const series = useQuery({ ...insight.series(slug, range), refetchInterval: poll });
   // What has been does not change; only the window moves.
   const before = useQuery({ ...insight.series(slug, windowBefore(range)), refetchInterval: 60_000 });
-  if (series.error && !series.data) {
+  const failure = useLastingError(series);
+  if (failure && !series.data) {
     return (
       <ErrorNote
-        error={series.error}
+        error={failure}
         what="The charts could not be loaded"
         onRetry={() => void series.refetch()}
       />

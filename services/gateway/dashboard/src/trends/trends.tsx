@@ -7,6 +7,7 @@ import { formatCount, formatDuration } from "../api/time";
 import { type Range, useRange } from "../app/range";
 import { FailureChart, PercentileChart, ThroughputChart } from "../insight/charts";
 import { plural, windowWords } from "../insight/format";
+import { useLastingError } from "../insight/lasting";
 import { type Shown, toTasks, toTrends } from "../insight/links";
 import { type BreakdownBy, insight, type Scope, windowBefore } from "../insight/queries";
 import { ended } from "../insight/shape";
@@ -42,6 +43,7 @@ export function TrendsPage() {
     ...insight.series(slug, windowBefore(range), scope),
     refetchInterval: 60_000,
   });
+  const failure = useLastingError(series);
   const parts = { slug, range, query: series, scope };
   const one = search.name ?? search.queue;
   return (
@@ -59,9 +61,9 @@ export function TrendsPage() {
     >
       <ScopeBar slug={slug} name={search.name} queue={search.queue} range={range} />
       <StaleNote query={series} />
-      {series.error && !series.data ? (
+      {failure && !series.data ? (
         <ErrorNote
-          error={series.error}
+          error={failure}
           what="The charts could not be loaded"
           onRetry={() => {
             void series.refetch();
@@ -80,7 +82,7 @@ export function TrendsPage() {
           </div>
         </div>
       )}
-      {!(series.error && !series.data) && (
+      {!(failure && !series.data) && (
         <BreakdownTable
           slug={slug}
           range={range}
@@ -172,6 +174,7 @@ function BreakdownTable({
     () => breakdownColumns(slug, by, { name, queue }, range),
     [slug, by, name, queue, range],
   );
+  const failure = useLastingError(breakdown);
   const setBy = (next: BreakdownBy) =>
     void navigate({
       to: ".",
@@ -202,9 +205,9 @@ function BreakdownTable({
           </span>
         )}
       </div>
-      {breakdown.error && !breakdown.data ? (
+      {failure && !breakdown.data ? (
         <ErrorNote
-          error={breakdown.error}
+          error={failure}
           what="The breakdown could not be loaded"
           onRetry={() => void breakdown.refetch()}
         />
