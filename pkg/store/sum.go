@@ -367,6 +367,7 @@ func (s *Store) readBase(ctx context.Context, q SumQuery, pieces []piece, at fun
 		key = "name_id"
 	case ByQueue:
 		key = "queue_id"
+	case ByNothing, byQueueAndName:
 	}
 	if q.By != ByNothing {
 		b.in(key, q.Keys)

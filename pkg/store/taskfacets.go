@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 )
@@ -171,18 +173,15 @@ func (l *lister) countFacets(ctx context.Context, list []facet, counts []map[int
 
 // addFacets counts the rows of inner that the conditions of b hold for, and says how many they are.
 func (s *Store) addFacets(ctx context.Context, inner string, b *builder, list []facet, counts []map[int64]int64) (counted int64, err error) {
-	columns := ""
-	for _, fc := range list {
-		columns += "coalesce(" + fc.column + ", 0), "
+	columns, groups := make([]string, len(list)), make([]string, len(list))
+	for i, fc := range list {
+		columns[i], groups[i] = "coalesce("+fc.column+", 0)", strconv.Itoa(i+1)
 	}
-	query := "SELECT " + columns + "count(*) FROM (" + inner + ") AS stretch"
+	query := "SELECT " + strings.Join(columns, ", ") + ", count(*) FROM (" + inner + ") AS stretch"
 	if len(b.conds) > 0 {
 		query += b.where()
 	}
-	query += " GROUP BY 1"
-	for i := range list[1:] {
-		query += fmt.Sprintf(", %d", i+2)
-	}
+	query += " GROUP BY " + strings.Join(groups, ", ")
 	rows, err := s.eng.read().Query(ctx, query, b.args...)
 	if err != nil {
 		return 0, err

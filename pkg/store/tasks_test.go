@@ -274,7 +274,9 @@ func usesIndex(plan, index string) bool {
 	return false
 }
 
-func sorts(plan string) bool { return strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "Sort  (") }
+func sorts(plan string) bool {
+	return strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "Sort  (")
+}
 
 // TestTaskListPlans checks on large tables that every hot page is an index walk without a sort, and that a rare
 // match is looked for in bounded stretches.

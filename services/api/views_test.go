@@ -26,7 +26,9 @@ func TestSavedViews(t *testing.T) {
 			}
 			return strings.Join(out, " ")
 		}
-		view := func(name string, filters map[string]any) map[string]any { return map[string]any{"name": name, "filters": filters} }
+		view := func(name string, filters map[string]any) map[string]any {
+			return map[string]any{"name": name, "filters": filters}
+		}
 		a := w.call("viewer", http.MethodPost, path, nil, view(" Slow ", map[string]any{"query": "runtime:>2s", "priority": []string{"low", "high", "low"}}))
 		if a.status != 201 || a.text("name") != "Slow" || a.text("filters", "query") != "runtime:>2s" ||
 			!strings.Contains(string(a.raw), `"priority":["high","low"]`) || !strings.Contains(string(a.raw), `"state":null`) {

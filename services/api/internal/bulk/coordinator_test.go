@@ -26,7 +26,9 @@ func TestDeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var ahead atomic.Int64
-			s := open(t, func(o *store.Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+			s := open(t, func(o *store.Options) {
+				o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			})
 			agent := storetest.Agent(t, s)
 			var r store.BulkRetry
 			err := s.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) (err error) {

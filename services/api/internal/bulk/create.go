@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,9 +35,7 @@ func refusal(status int, code, message string, details map[string]any) error {
 		return httpx.WithDetail(e, message)
 	}
 	detail := map[string]any{"error": message}
-	for k, v := range details {
-		detail[k] = v
-	}
+	maps.Copy(detail, details)
 	return httpx.WithDetail(e, detail)
 }
 

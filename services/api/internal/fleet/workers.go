@@ -193,7 +193,7 @@ func spoken(d time.Duration) string {
 	for _, u := range units {
 		if n := d / u.of; n > 0 {
 			parts = append(parts, strconv.FormatInt(int64(n), 10)+" "+u.name)
-			d -= n * u.of
+			d %= u.of
 		}
 	}
 	if len(parts) == 0 {
@@ -305,8 +305,11 @@ func workerActions(r *rest.Request, w *store.WorkerView, agents offer.Agents) []
 		name   string
 		policy auth.Action
 	}{
-		{"restart_worker", auth.CommandRestartWorker}, {"pool_grow", auth.CommandPoolResize}, {"pool_shrink", auth.CommandPoolResize},
-		{"add_consumer", auth.CommandAddConsumer}, {"cancel_consumer", auth.CommandCancelConsumer},
+		{"restart_worker", auth.CommandRestartWorker},
+		{"pool_grow", auth.CommandPoolResize},
+		{"pool_shrink", auth.CommandPoolResize},
+		{"add_consumer", auth.CommandAddConsumer},
+		{"cancel_consumer", auth.CommandCancelConsumer},
 	} {
 		if w.State == "offline" && r.Can(a.policy) {
 			out = append(out, offer.No(a.name, "The worker is offline: nobody is there to carry it out."))

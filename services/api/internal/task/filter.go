@@ -64,8 +64,11 @@ func (q *Filter) plain(projectID int64) (store.TaskFilter, error) {
 		out  *[]store.TextMatch
 		how  func(...string) []store.TextMatch
 	}{
-		{"name", q.Name, &f.Names, store.Part}, {"engine", q.Engine, &f.Engines, store.Exact}, {"queue", q.Queue, &f.Queues, store.Exact},
-		{"worker", q.Worker, &f.Workers, store.Exact}, {"exception", q.Exception, &f.Exceptions, store.Part},
+		{"name", q.Name, &f.Names, store.Part},
+		{"engine", q.Engine, &f.Engines, store.Exact},
+		{"queue", q.Queue, &f.Queues, store.Exact},
+		{"worker", q.Worker, &f.Workers, store.Exact},
+		{"exception", q.Exception, &f.Exceptions, store.Part},
 		{"fingerprint", q.Fingerprint, &f.Issues, store.Exact},
 	} {
 		values, err := texts(field.name, field.in)
