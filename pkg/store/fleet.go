@@ -72,64 +72,25 @@ func (s *Store) ExpireQueueDepths(ctx context.Context, res int64, before time.Ti
 	})
 }
 
-// QueueTotals sums what happened in [from, to) up by the name of the queue; "" holds tasks of no known queue. Engines
-// share the names: roll-ups do not tell them apart.
-func (s *Store) QueueTotals(ctx context.Context, projectID int64, from, to time.Time) (map[string]Totals, error) {
-	return s.totalsBy(ctx, SumQuery{ProjectID: projectID, From: from, To: to, By: ByQueue, Counts: true})
-}
-
-// QueueWaits tells how long the tasks waited that started in [from, to), by the name of the queue.
-func (s *Store) QueueWaits(ctx context.Context, projectID int64, from, to time.Time) (map[string]*Latency, error) {
-	sums, err := s.Sums(ctx, SumQuery{ProjectID: projectID, From: from.Truncate(Grain(to.Sub(from))), To: to, By: ByQueue})
-	if err != nil {
-		return nil, fmt.Errorf("sum waits of queues: %w", err)
-	}
-	out := make(map[string]*Latency, len(sums))
-	for k, v := range sums {
-		name, err := s.nameOrNone(ctx, k.Key)
-		if err != nil {
-			return nil, err
-		}
-		out[name] = v.Wait()
-	}
-	return out, nil
-}
-
-// QueueNames sums what happened in one queue in [from, to) up by task name.
-func (s *Store) QueueNames(ctx context.Context, projectID int64, queue string, from, to time.Time) (map[string]Totals, error) {
-	id, ok, err := s.NameID(ctx, queue)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return s.totalsBy(ctx, SumQuery{ProjectID: projectID, From: from, To: to, By: ByName, Queue: &id, Counts: true})
-}
-
-func (s *Store) totalsBy(ctx context.Context, q SumQuery) (map[string]Totals, error) {
+// SumsByName is Sums with the texts of its keys, for queries that split by name or queue and not by time; "" stands for
+// tasks of no known queue. Engines share the names: roll-ups do not tell them apart. The window starts at its Grain.
+func (s *Store) SumsByName(ctx context.Context, q SumQuery) (map[string]*Sum, error) {
 	q.From = q.From.Truncate(Grain(q.To.Sub(q.From)))
 	sums, err := s.Sums(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("sum up by queue: %w", err)
+		return nil, err
 	}
-	out := make(map[string]Totals, len(sums))
-	for k, v := range sums {
-		name, err := s.nameOrNone(ctx, k.Key)
-		if err != nil {
-			return nil, err
+	out := make(map[string]*Sum, len(sums))
+	for k, sum := range sums {
+		name := ""
+		if k.Key != 0 {
+			if name, err = s.Name(ctx, k.Key); err != nil {
+				return nil, err
+			}
 		}
-		out[name] = Totals{
-			domain.RollupSuccess: v.Succeeded, domain.RollupFailure: v.Failed, domain.RollupRevoked: v.Revoked,
-			domain.RollupReceived: v.Received, domain.RollupStarted: v.Started, domain.RollupRetried: v.Retried,
-		}
+		out[name] = sum
 	}
 	return out, nil
-}
-
-// nameOrNone is the interned text of id, "" for 0.
-func (s *Store) nameOrNone(ctx context.Context, id int64) (string, error) {
-	if id == 0 {
-		return "", nil
-	}
-	return s.Name(ctx, id)
 }
 
 // runningScan is how many of the project's newest running tasks RunningTasks looks at.

@@ -24,9 +24,7 @@ type Store interface {
 	Now() time.Time
 	Queues(ctx context.Context, projectID, limit int64) ([]store.Queue, error)
 	QueueByName(ctx context.Context, projectID int64, engine, name string) (store.Queue, error)
-	QueueTotals(ctx context.Context, projectID int64, from, to time.Time) (map[string]store.Totals, error)
-	QueueWaits(ctx context.Context, projectID int64, from, to time.Time) (map[string]*store.Latency, error)
-	QueueNames(ctx context.Context, projectID int64, queue string, from, to time.Time) (map[string]store.Totals, error)
+	SumsByName(ctx context.Context, q store.SumQuery) (map[string]*store.Sum, error)
 	QueueDepthSamples(ctx context.Context, projectID, res int64, from, to time.Time) (map[int64][]store.DepthSample, error)
 	QueueDepthSeries(ctx context.Context, queueID, res int64, from, to time.Time) ([]store.DepthSample, error)
 	WaitingTasks(ctx context.Context, projectID int64, queueID *int64, limit int64) (store.Waiting, error)

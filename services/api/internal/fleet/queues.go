@@ -109,14 +109,13 @@ const (
 	// heldFor is how long a message may wait with a worker that is not called busy; celeryPrefetch is Celery's default.
 	heldFor        = 3 * time.Second
 	celeryPrefetch = 4
-	topNames       = 20
+	maxNames       = 20
 )
 
 // traffic is what is known of all queues of a project at once.
 type traffic struct {
 	window              rest.Window
-	total, recent, last map[string]store.Totals
-	waits               map[string]*store.Latency
+	total, recent, last map[string]*store.Sum
 	samples, lately     map[int64][]store.DepthSample
 	workers             []store.WorkerView
 	now                 time.Time
@@ -126,19 +125,19 @@ type traffic struct {
 func (g *group) traffic(ctx context.Context, projectID int64, w rest.Window) (*traffic, error) {
 	t := &traffic{window: w, now: g.store.Now(), pace: paceOver}
 	var err error
-	if t.total, err = g.store.QueueTotals(ctx, projectID, w.From.Time, w.To.Time); err != nil {
+	sums := func(from, to time.Time, counts bool) (map[string]*store.Sum, error) {
+		return g.store.SumsByName(ctx, store.SumQuery{ProjectID: projectID, From: from, To: to, By: store.ByQueue, Counts: counts})
+	}
+	if t.total, err = sums(w.From.Time, w.To.Time, false); err != nil {
 		return nil, err
 	}
 	// Minutes are whole: the pace is measured from the start of one.
 	since := t.now.Add(-paceOver).Truncate(time.Minute)
 	t.pace = t.now.Sub(since)
-	if t.recent, err = g.store.QueueTotals(ctx, projectID, since, t.now.Add(time.Minute)); err != nil {
+	if t.recent, err = sums(since, t.now.Add(time.Minute), true); err != nil {
 		return nil, err
 	}
-	if t.last, err = g.store.QueueTotals(ctx, projectID, t.now.Add(-stallOver).Truncate(time.Minute), t.now.Add(time.Minute)); err != nil {
-		return nil, err
-	}
-	if t.waits, err = g.store.QueueWaits(ctx, projectID, w.From.Time, w.To.Time); err != nil {
+	if t.last, err = sums(t.now.Add(-stallOver).Truncate(time.Minute), t.now.Add(time.Minute), true); err != nil {
 		return nil, err
 	}
 	if t.lately, err = g.store.QueueDepthSamples(ctx, projectID, store.RollupMinute, since, t.now.Add(time.Minute)); err != nil {
@@ -197,18 +196,18 @@ func (g *group) queuePublic(ctx context.Context, p *store.Project, q *store.Queu
 			return out, err
 		}
 	}
-	total := t.total[q.Name]
-	out.Ended, out.Failed = total.Finished(), total[domain.RollupFailure]
+	total := sumOf(t.total, q.Name)
+	out.Ended, out.Failed = total.Ended(), total.Failed
 	minutes := t.window.To.Sub(t.window.From.Time).Minutes()
 	out.OutPerMinute = perMinute(out.Ended, minutes)
 	// Some engines never tell of receptions: then nobody knows what comes in.
-	if total[domain.RollupReceived] > 0 || total.Finished()+total[domain.RollupStarted] == 0 {
-		in := perMinute(total[domain.RollupReceived], minutes)
+	if total.Received > 0 || total.Ended()+total.Started == 0 {
+		in := perMinute(total.Received, minutes)
 		out.InPerMinute = &in
 	}
-	if l := t.waits[q.Name]; l != nil {
-		rounded := int64(l.P95 + 0.5)
-		out.P95WaitMS = &rounded
+	if wait := total.Wait(); wait != nil {
+		ms := int64(wait.P95 + 0.5)
+		out.P95WaitMS = &ms
 	}
 	out.Consumers = consumers(t.workers, q.Engine, q.Name)
 	out.Trend, out.DrainSeconds = t.judge(q, &out)
@@ -231,6 +230,14 @@ func (g *group) countWaiting(ctx context.Context, projectID int64, queue string,
 		out.OldestWaitSeconds = &age
 	}
 	return nil
+}
+
+// sumOf is the sum of one queue, empty when it did nothing.
+func sumOf(sums map[string]*store.Sum, queue string) *store.Sum {
+	if s := sums[queue]; s != nil {
+		return s
+	}
+	return &store.Sum{}
 }
 
 func perMinute(n int64, minutes float64) float64 {
@@ -271,8 +278,8 @@ func (t *traffic) judge(q *store.Queue, out *QueuePublic) (trend string, drain *
 	case out.Waiting != nil:
 		backlog, known = *out.Waiting, true
 	}
-	recent, last := t.recent[q.Name], t.last[q.Name]
-	still := recent.Finished() == 0 && recent[domain.RollupStarted] == 0
+	recent, last := sumOf(t.recent, q.Name), sumOf(t.last, q.Name)
+	still := recent.Ended() == 0 && recent.Started == 0
 	waits := time.Duration(0)
 	if out.OldestWaitSeconds != nil {
 		waits = time.Duration(*out.OldestWaitSeconds) * time.Second
@@ -280,14 +287,14 @@ func (t *traffic) judge(q *store.Queue, out *QueuePublic) (trend string, drain *
 	switch {
 	case !known:
 		return "unknown", nil
-	case backlog == 0 && out.Depth == nil && still && (out.Consumers == nil || *out.Consumers == 0):
+	case backlog == 0 && out.Depth == nil && (out.Consumers == nil && still || out.Consumers != nil && *out.Consumers == 0):
 		// Nobody takes anything out, so nobody sees what is in it.
 		return "unknown", nil
 	case backlog == 0:
 		return "empty", new(int64)
 	case still:
 		return "stalled", nil
-	case last.Finished() == 0 && last[domain.RollupStarted] == 0 && waits >= stallOver && !busy(t.workers, q.Engine, q.Name):
+	case last.Ended() == 0 && last.Started == 0 && waits >= stallOver && !busy(t.workers, q.Engine, q.Name):
 		return "stalled", nil
 	}
 	// Without a depth all that is seen are the messages that workers hold. Behind busy workers the broker may hold any number.
@@ -295,7 +302,7 @@ func (t *traffic) judge(q *store.Queue, out *QueuePublic) (trend string, drain *
 		return "unknown", nil
 	}
 	// A task leaves the queue when it starts; where starts are not told, its end is the next best.
-	left := float64(max(recent[domain.RollupStarted], recent.Finished())) / t.pace.Minutes()
+	left := float64(max(recent.Started, recent.Ended())) / t.pace.Minutes()
 	if float64(backlog) <= left && waits <= time.Minute {
 		// Less than a minute of work is on its way, not a backlog.
 		seconds := int64(float64(backlog) / left * 60)
@@ -303,10 +310,10 @@ func (t *traffic) judge(q *store.Queue, out *QueuePublic) (trend string, drain *
 	}
 	net, ok := slope(t.lately[q.ID], t.now)
 	if out.Depth == nil || !ok {
-		if recent[domain.RollupReceived] == 0 && out.InPerMinute == nil {
+		if recent.Received == 0 && out.InPerMinute == nil {
 			return "unknown", nil
 		}
-		net = float64(recent[domain.RollupReceived])/t.pace.Minutes() - left
+		net = float64(recent.Received)/t.pace.Minutes() - left
 	}
 	switch {
 	case net < 0:
@@ -416,19 +423,9 @@ func (g *group) queue(r *rest.Request) (any, error) {
 	for _, s := range samples {
 		out.DepthSeries = append(out.DepthSeries, DepthPoint{T: httpx.NewTime(s.At), Depth: s.Depth, Peak: s.Peak})
 	}
-	names, err := g.store.QueueNames(ctx, r.Project.ID, name, w.From.Time, w.To.Time)
-	if err != nil {
+	if out.TopNames, err = g.topNames(ctx, r.Project.ID, name, w); err != nil {
 		return nil, err
 	}
-	for name, totals := range names {
-		out.TopNames = append(out.TopNames, QueueNamePublic{
-			Name: name, Ended: totals.Finished(), Failed: totals[domain.RollupFailure], FailureRate: totals.FailureRate(),
-		})
-	}
-	slices.SortFunc(out.TopNames, func(a, b QueueNamePublic) int {
-		return cmp.Or(cmp.Compare(b.Ended, a.Ended), cmp.Compare(a.Name, b.Name))
-	})
-	out.TopNames = out.TopNames[:min(len(out.TopNames), topNames)]
 	waits, err := g.backlogs(ctx, r.Project.ID, t.workers)
 	if err != nil {
 		return nil, err
@@ -450,4 +447,26 @@ func (g *group) queue(r *rest.Request) (any, error) {
 	}
 	out.AllowedActions = []offer.Action{agents.Offer(r, auth.CommandPurgeQueue, "purge_queue", engine, nil, "purge_queue")}
 	return out, nil
+}
+
+// topNames lists the tasks that ended in a queue, most frequent first.
+func (g *group) topNames(ctx context.Context, projectID int64, queue string, w rest.Window) ([]QueueNamePublic, error) {
+	out := []QueueNamePublic{}
+	id, ok, err := g.store.NameID(ctx, queue)
+	if err != nil || !ok {
+		return out, err
+	}
+	names, err := g.store.SumsByName(ctx, store.SumQuery{
+		ProjectID: projectID, From: w.From.Time, To: w.To.Time, By: store.ByName, Queue: &id, Counts: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, sum := range names {
+		out = append(out, QueueNamePublic{Name: name, Ended: sum.Ended(), Failed: sum.Failed, FailureRate: sum.FailureRate()})
+	}
+	slices.SortFunc(out, func(a, b QueueNamePublic) int {
+		return cmp.Or(cmp.Compare(b.Ended, a.Ended), cmp.Compare(a.Name, b.Name))
+	})
+	return out[:min(len(out), maxNames)], nil
 }
