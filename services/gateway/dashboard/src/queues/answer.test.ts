@@ -69,6 +69,11 @@ describe("answer", () => {
     );
     expect(answer([queue({ trend: "unknown", waiting: null })])).toMatch(/1 queue can't be judged/);
   });
+  it("names a queue that is in use and has no consumer", () => {
+    expect(answer([queue({ consumers: 0, ended: 4 })])).toBe("Nothing waits; nobody consumes mail");
+    expect(answer([queue({ consumers: 0, ended: 0 })])).toBe("Nothing waits");
+    expect(answer([queue({ consumers: null, ended: 4 })])).toBe("Nothing waits");
+  });
   it("says nothing about no queues", () => {
     expect(answer([])).toBe("");
   });

@@ -78,9 +78,19 @@ export function verdict(queue: QueuePublic): string {
   }
 }
 
-/** answer is the first line of the page: which queues will not drain by themselves. */
+/** answer is the first line of the page: which queues will not drain by themselves, and which nobody works on. */
 export function answer(queues: QueuePublic[]): string {
   if (queues.length === 0) return "";
+  const left = queues.filter(
+    (queue) =>
+      queue.consumers === 0 &&
+      ((backlog(queue)?.n ?? 0) > 0 || queue.ended > 0 || (queue.in_per_minute ?? 0) > 0),
+  );
+  if (left.length === 0) return flow(queues);
+  return `${flow(queues)}; nobody consumes ${left.length === 1 ? left[0]?.name : `${left.length} of them`}`;
+}
+
+function flow(queues: QueuePublic[]): string {
   const bad = queues
     .filter((queue) => queue.trend === "stalled" || queue.trend === "growing")
     .sort((a, b) => severity[b.trend] - severity[a.trend] || (backlog(b)?.n ?? 0) - (backlog(a)?.n ?? 0));

@@ -8,8 +8,10 @@ import type { QueueDetailPublic, QueueNamePublic, QueueWorkerPublic } from "../a
 import { formatDuration } from "../api/time";
 import { type Range, useRange } from "../app/range";
 import { CommandOutcome } from "../commands/outcome";
+import { PercentileChart, ThroughputChart } from "../insight/charts";
 import { formatExact, formatRate } from "../insight/format";
 import { taskSearch } from "../insight/links";
+import { insight } from "../insight/queries";
 import { offerOf } from "../offer/offer";
 import { TimeChart } from "../ui/chart";
 import { Age } from "../ui/clock";
@@ -30,6 +32,9 @@ export function QueuePage() {
   const range = useRange();
   const refetchInterval = useLive(["agent.changed", "task.changed"], [["p", slug, "queues", "one"]], 2000);
   const queue = useQuery({ ...queueDetail(slug, engine, name, range), refetchInterval });
+  const seriesPoll = useLive(["task.changed"], [["p", slug, "series"]], 2000);
+  const scope = { queue: name };
+  const series = useQuery({ ...insight.series(slug, range, scope), refetchInterval: seriesPoll });
   const [purging, setPurging] = useState(false);
   const [issued, setIssued] = useState<string[]>([]);
   const data = queue.data;
@@ -90,6 +95,19 @@ export function QueuePage() {
       ))}
       {data ? <Numbers slug={slug} queue={data} range={range} /> : <NumbersSkeleton />}
       <Depth queue={data} range={range} />
+      {!series.error && (
+        <div className="grid gap-4 xl:grid-cols-2">
+          <ThroughputChart
+            slug={slug}
+            range={range}
+            query={series}
+            scope={scope}
+            title="What left it"
+            height={160}
+          />
+          <PercentileChart slug={slug} range={range} query={series} scope={scope} kind="wait" height={160} />
+        </div>
+      )}
       <div className="grid gap-4 xl:grid-cols-2">
         <Panel title={`Tasks in this queue, ${range.label.toLowerCase()}`} pad={false}>
           <Names slug={slug} queue={data} name={name} range={range} />

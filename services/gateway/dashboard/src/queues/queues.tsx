@@ -159,7 +159,7 @@ function columnsOf(
       cell: (queue) => (
         <span className="flex items-baseline gap-x-1.5 whitespace-nowrap">
           <TrendBadge trend={queue.trend} drain={queue.drain_seconds} />
-          {queue.trend === "draining" && queue.drain_seconds !== null && (
+          {queue.trend === "draining" && queue.drain_seconds !== null && queue.drain_seconds >= 60 && (
             <span className="text-xs text-soft">{formatRough(queue.drain_seconds)}</span>
           )}
           <span className="sr-only">{drainText(queue)}</span>
@@ -212,11 +212,17 @@ function columnsOf(
     },
     {
       id: "spark",
-      header: "Depth, over time",
+      header: "Over time",
+      title: `Highest depth, ${range.label}`,
       minor: true,
       cell: (queue) =>
         queue.depth_spark.some((each) => each !== null) ? (
-          <Sparkline values={queue.depth_spark} label={`Depth of ${queue.name}, ${range.label}`} tone="run" />
+          <Sparkline
+            values={queue.depth_spark}
+            label={`Depth of ${queue.name}, ${range.label}`}
+            tone="run"
+            width={72}
+          />
         ) : (
           <None why="No depth was reported in this window" />
         ),
