@@ -45,7 +45,7 @@ func newControl(t *testing.T, brain *harness.Brain, cred harness.Credentials) *c
 	t.Helper()
 	c := &control{
 		t: t, brain: brain, calls: make(chan call),
-		cfg: loadgen.Config{URL: brain.URL(), Token: cred.Token, HMACSecret: cred.HMACSecret, Host: "probe"},
+		cfg: loadgen.Config{URL: brain.URL(), Token: cred.Token, HMACSecret: cred.HMACSecret, Host: "probe", Passive: true},
 	}
 	server := httptest.NewServer(c)
 	c.url = server.URL

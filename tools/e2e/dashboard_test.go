@@ -57,15 +57,25 @@ func TestDashboardStates(t *testing.T) {
 	for project, tasks := range map[string]int{"few": 5, "many": 100_000} {
 		fill(t, brain, api, project, tasks)
 	}
-	browse(t, "e2e:states", "states",
-		"Z4J_E2E_URL="+brain.URL(), "Z4J_E2E_EMPTY="+harness.Project, "Z4J_E2E_FEW=few", "Z4J_E2E_MANY=many")
+	const viewer = "vera@example.com"
+	var made struct {
+		ID string `json:"id"`
+	}
+	api.Must(t, http.MethodPost, "/users", map[string]any{"email": viewer, "display_name": "Vera Viewer", "password": harness.AdminPassword}, http.StatusCreated, &made)
+	api.Must(t, http.MethodPost, "/projects/few/memberships", map[string]any{"user_id": made.ID, "role": "viewer"}, http.StatusCreated, nil)
+	env := []string{
+		"Z4J_E2E_URL=" + brain.URL(), "Z4J_E2E_EMPTY=" + harness.Project, "Z4J_E2E_FEW=few", "Z4J_E2E_MANY=many", "Z4J_E2E_VIEWER=" + viewer,
+	}
+	browse(t, "e2e:people", "people", env...)
+	browse(t, "e2e:states", "states", env...)
 }
 
 // TestDashboardLive measures how soon pages show an event, kills the brain under them, and presses each
 // button that changes something, on real workers. Nothing else of this package runs beside it: it
 // measures time.
 func TestDashboardLive(t *testing.T) {
-	brain := harness.NewBrain(t)
+	// Elsewhere hints are lost on purpose; here it is measured how soon they are there.
+	brain := harness.NewBrain(t, "Z4J_BUS_DROP_PERCENT=0")
 	api := brain.Setup(t)
 	redis := harness.NewRedis(t)
 	celery, rq := redis.DB(), redis.DB()
@@ -78,6 +88,7 @@ func TestDashboardLive(t *testing.T) {
 		"Z4J_E2E_RQ_PRODUCER=" + harness.ProducerCommand(t, "rq", rq),
 	}
 	c.during(func() { browse(t, "e2e:live", "live", env...) })
+	c.during(func() { browse(t, "e2e:actions", "actions", env...) })
 }
 
 // fill makes a project with so many made-up tasks, whose agents stay and answer until the test ends.

@@ -36,6 +36,8 @@ type Config struct {
 	AgentVersion    string
 	// Host is the agent's own name for where it runs; empty tells none.
 	Host string
+	// Passive is an agent that can do nothing but report.
+	Passive bool
 	// Skew is added to the clock that frames are stamped with.
 	Skew time.Duration
 }
@@ -107,6 +109,9 @@ func (a *Agent) hello(cfg Config, key [32]byte) error {
 		"capabilities": map[string][]string{"celery": capabilities}, "host": map[string]any{},
 		"worker_role": nil, "worker_pid": os.Getpid(), "worker_started_at": time.Now().UTC(),
 		"runtime_features": features,
+	}
+	if cfg.Passive {
+		payload["capabilities"] = map[string][]string{"celery": {}}
 	}
 	if cfg.Host != "" {
 		payload["host"] = map[string]any{"name": cfg.Host}

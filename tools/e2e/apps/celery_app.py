@@ -28,6 +28,11 @@ def boom(text="out of stock"):
     raise ValueError(text)
 
 
+@app.task(name="shop.flop")
+def flop(number):
+    raise RuntimeError(f"flop {number}")
+
+
 @app.task(name="shop.flaky", bind=True, max_retries=1)
 def flaky(self, fail_times=1):
     if self.request.retries < fail_times:

@@ -73,6 +73,8 @@ else:
             return {"ids": [job.id for job in jobs]}
         if op == "depth":
             return {"value": len(Queue(request["queue"], connection=connection))}
+        if op == "ended":
+            return {"value": Job.fetch(request["id"], connection=connection).ended_at}
         if op == "failed":
             return {"value": Queue(request.get("queue", "default"), connection=connection).failed_job_registry.get_job_ids()}
         if op == "status":

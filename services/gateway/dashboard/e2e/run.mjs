@@ -211,6 +211,9 @@ try {
     await s.check("tasks-panel");
     await page.keyboard.press("Escape");
     await panel.waitFor({ state: "detached" });
+    // The pictures laid the list out anew, so the row has to be found again.
+    await page.keyboard.press("j");
+    await page.locator('[data-row="0"] a:focus').waitFor();
     await page.keyboard.press("Space");
     await panel.waitFor();
     await page.keyboard.press("Space");

@@ -210,7 +210,8 @@ export class Session {
 
   async fail(error) {
     this.problem(error instanceof Error ? error.message : String(error));
-    await this.page.screenshot({ path: `${this.artifacts}/failed.png` }).catch(() => undefined);
+    const name = this.current.replaceAll(/[^a-z0-9]+/gi, "-").slice(0, 60);
+    await this.page.screenshot({ path: `${this.artifacts}/failed-${name}.png` }).catch(() => undefined);
   }
 
   async close() {
