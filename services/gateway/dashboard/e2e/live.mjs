@@ -49,7 +49,7 @@ async function measure(page) {
     const id = randomUUID();
     await emit("received", id, { args: [round], kwargs: {} });
     await emit("started", id);
-    const path = page.path(project, { task: id });
+    const path = page.path(project, { task: id, name: "probe.tick", queue: "probe" });
     if (round === 0 || page.live.own) {
       await s.visit(path);
       await isLive();

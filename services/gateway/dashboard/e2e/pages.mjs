@@ -12,33 +12,40 @@
  * @property {RegExp} [fails]  the requests that fail in its failing state, when not all of the project's
  * @property {object} [live]   what changes when a task of the project ends (stopwatch.mjs); `of` makes it of the
  *   task's id, `own` says that the page is the task's own
- * @property {true} [restless]  differs between two renders because of what looking at it changes
+ * @property {string} [needs]  the thing it is of, when not every project has one
+ * @property {true} [admin]    only for administrators of the installation
+ * @property {true} [stable]   is rendered twice at one moment and compared
  * @property {true} [whole]    not of a project: has no empty state of its own
  */
 
 /** @type {Page[]} */
 export const pages = [
-  { name: "home", path: () => "/home", whole: true, shows: "tbody tr", fails: /\/api\/v1\/home\// },
+  {
+    name: "home",
+    path: () => "/home",
+    whole: true,
+    shows: "tbody tr",
+    fails: /\/api\/v1\/home\//,
+  },
   {
     name: "overview",
     path: (p) => `/projects/${p}`,
     empty: /Connect your application/,
     shows: "[data-testid=answer]",
+    live: { see: "main", changes: true },
   },
-  { name: "trends", path: (p) => `/projects/${p}/trends`, empty: /No task ended/, shows: "tbody tr" },
   {
-    name: "trends-task",
-    path: (p, ids) => `/projects/${p}/trends?name=${ids.name}`,
+    name: "trends",
+    stable: true,
+    path: (p) => `/projects/${p}/trends`,
+    empty: /No task ended/,
     shows: "canvas",
+    live: { see: "main", changes: true },
   },
-  { name: "issues", path: (p) => `/projects/${p}/issues`, empty: /Nothing failed/, shows: "tbody tr" },
-  {
-    name: "issue",
-    path: (p, ids) => `/projects/${p}/issues/${ids.issue}`,
-    shows: "[data-testid=issue-answer]",
-  },
+  { name: "trends-task", path: (p, ids) => `/projects/${p}/trends?name=${ids.name}`, shows: "canvas" },
   {
     name: "tasks",
+    stable: true,
     path: (p) => `/projects/${p}/tasks`,
     empty: /Connect your application/,
     shows: "[data-row]",
@@ -46,24 +53,46 @@ export const pages = [
   },
   {
     name: "task",
+    stable: true,
     path: (p, ids) => `/projects/${p}/tasks/celery/${ids.task}`,
     shows: "[data-testid=verdict]",
     live: { own: true, see: "[data-testid=verdict]", says: /Succeeded/ },
   },
+  { name: "issues", path: (p) => `/projects/${p}/issues`, empty: /Nothing failed/ },
   {
-    name: "queues",
-    path: (p) => `/projects/${p}/queues`,
-    empty: /queue/i,
-    shows: "tbody tr",
+    name: "issue",
+    path: (p, ids) => `/projects/${p}/issues/${ids.issue}`,
+    shows: "[data-testid=issue-answer]",
+    needs: "issue",
   },
   {
-    name: "workers",
-    path: (p) => `/projects/${p}/workers`,
-    empty: /worker/i,
+    name: "queues",
+    stable: true,
+    path: (p) => `/projects/${p}/queues`,
+    empty: "No queue has been seen yet",
     shows: "tbody tr",
     live: { see: "main", changes: true },
   },
-  { name: "agents", path: (p) => `/projects/${p}/agents`, empty: /agent/i, shows: "tbody tr" },
+  {
+    name: "queue",
+    path: (p, ids) => `/projects/${p}/queues/celery/${ids.queue ?? "probe"}`,
+    shows: "canvas",
+    live: { see: "main", changes: true },
+  },
+  {
+    name: "workers",
+    stable: true,
+    path: (p) => `/projects/${p}/workers`,
+    empty: "No worker has been seen yet",
+    shows: "tbody tr",
+    live: { see: "main", changes: true },
+  },
+  {
+    name: "worker",
+    path: (p, ids) => `/projects/${p}/workers/${ids.worker}`,
+    shows: "[data-testid=controls]",
+  },
+  { name: "agents", path: (p) => `/projects/${p}/agents`, empty: "No agent yet", shows: "tbody tr" },
   {
     name: "agents-new",
     path: (p) => `/projects/${p}/agents/new`,
@@ -71,13 +100,25 @@ export const pages = [
     shows: "form",
     fails: /never/,
   },
-  { name: "commands", path: (p) => `/projects/${p}/commands`, empty: /command/i, shows: "tbody tr" },
+  {
+    name: "commands",
+    path: (p) => `/projects/${p}/commands`,
+    empty: "Nothing was asked of the agents",
+    shows: "tbody tr",
+  },
+  { name: "dead-letters", path: (p) => `/projects/${p}/dead-letters`, empty: "There is no engine to ask" },
   {
     name: "account",
     path: () => "/account",
     whole: true,
-    restless: true,
     shows: "form",
     fails: /\/api\/v1\/auth\/sessions/,
+  },
+  {
+    name: "system",
+    path: () => "/system",
+    whole: true,
+    admin: true,
+    fails: /\/api\/v1\/(?:admin|system|settings)/,
   },
 ];

@@ -5,7 +5,7 @@
 //   Z4J_E2E_URL        the brain
 //   Z4J_E2E_EMAIL, Z4J_E2E_PASSWORD    an administrator
 //   Z4J_E2E_EMPTY, Z4J_E2E_FEW, Z4J_E2E_MANY   slugs of projects with so much in them
-//   Z4J_E2E_PAGES      only the pages whose name contains this
+//   Z4J_E2E_PAGES      only the pages whose name fits this expression
 import { browser, need } from "./env.mjs";
 import { pages } from "./pages.mjs";
 import { differing } from "./pixels.mjs";
@@ -13,7 +13,7 @@ import { Session } from "./session.mjs";
 
 const base = need("Z4J_E2E_URL");
 const projects = { empty: need("Z4J_E2E_EMPTY"), few: need("Z4J_E2E_FEW"), many: need("Z4J_E2E_MANY") };
-const wanted = pages.filter((each) => each.name.includes(process.env.Z4J_E2E_PAGES ?? ""));
+const wanted = pages.filter((each) => new RegExp(process.env.Z4J_E2E_PAGES || ".").test(each.name));
 const requestId = "req_0123456789abcdef";
 
 const s = await Session.open({ base, ...browser() });
@@ -23,8 +23,15 @@ async function ids(project) {
   const failed = await s.get(`/projects/${project}/tasks?state=failure&limit=50`);
   const any = await s.get(`/projects/${project}/tasks?limit=1`);
   const task = failed.items.find((each) => each.traceback) ?? any.items[0];
-  const issues = await s.get(`/projects/${project}/issues?limit=1`);
-  return { task: task.task_id, name: encodeURIComponent(task.name), issue: issues.items[0]?.fingerprint };
+  const issues = await s.get(`/projects/${project}/issues`);
+  const [worker] = await s.get(`/projects/${project}/workers`);
+  return {
+    task: task.task_id,
+    name: encodeURIComponent(task.name),
+    queue: task.queue,
+    worker: worker.id,
+    issue: (issues.items ?? issues)[0]?.fingerprint,
+  };
 }
 
 /** command gives the page of the commands something to show. */
@@ -71,6 +78,7 @@ const states = {
   },
 
   async few(target, known) {
+    if (target.needs && !known.few[target.needs]) return;
     await s.visit(target.path(projects.few, known.few));
     if (target.shows) await s.page.locator(target.shows).first().waitFor();
     await s.check(`${target.name}-few`, { brief: true });
@@ -100,7 +108,7 @@ const states = {
 
   /** stable: rendered twice at the same moment, a page of the past looks the same. */
   async stable(target, known) {
-    if (target.restless) return;
+    if (!target.stable) return;
     const at = Date.now();
     const frozen = `from=${new Date(at - 3_600_000).toISOString()}&to=${new Date(at).toISOString()}`;
     const path = target.path(projects.few, known.few);
