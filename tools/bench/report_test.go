@@ -47,19 +47,34 @@ func (r *report) table() string {
 	return s.String()
 }
 
-// Notes below the figures are written by hand and kept.
-const notes = "## Notes\n"
+// The sections below the brain's figures: the dashboard's are measured by themselves, the notes are
+// written by hand. Each run keeps what it has not measured.
+const (
+	dashboardSection = "## Dashboard\n"
+	notes            = "## Notes\n"
+)
+
+// section returns the part of a file from a heading to before another one, or to the end.
+func section(text, from, to string) string {
+	at := strings.Index(text, from)
+	if at < 0 {
+		return ""
+	}
+	text = text[at:]
+	if end := strings.Index(text, to); to != "" && end > 0 {
+		return text[:end]
+	}
+	return text
+}
 
 func (r *report) write() error {
 	file := filepath.Join(r.root, "docs", "benchmarks.md")
 	kept := notes
 	if old, err := os.ReadFile(file); err == nil {
-		if _, rest, ok := strings.Cut(string(old), notes); ok {
-			kept += rest
-		}
+		kept = section(string(old), dashboardSection, notes) + section(string(old), notes, "")
 	}
 	var s strings.Builder
-	fmt.Fprintf(&s, "# Benchmarks\n\nWritten by `make bench` at commit %s (%s), %s each. Machine: %s.\n", r.commit(), time.Now().UTC().Format("2006-01-02"), r.seconds, machine())
+	fmt.Fprintf(&s, "# Benchmarks\n\nWritten by `make bench` at commit %s (%s), %s each. Machine: %s.\n", commit(r.root), time.Now().UTC().Format("2006-01-02"), r.seconds, machine())
 	s.WriteString("The brain runs all-in-one on SQLite; the load generator shares its processor cores and sends signed frames over real sockets.\nOnly acknowledged events count: they are committed, projected and rolled up.\n\n")
 	s.WriteString("## Events in\n\n" + r.table())
 	fmt.Fprintf(&s, "\nOne event per frame is what published agents send, with up to 256 frames on the way.\n\n## Size and start\n\n")
@@ -72,9 +87,9 @@ func (r *report) write() error {
 	return nil
 }
 
-func (r *report) commit() string {
+func commit(root string) string {
 	cmd := exec.Command("git", "rev-parse", "--short=12", "HEAD")
-	cmd.Dir = r.root
+	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
 		return "unknown"

@@ -23,22 +23,24 @@ const browser = await chrome.launch({
 });
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
+/** load audits an address. Now and then Chromium starts its trace too late; such a load says nothing. */
+async function load(url, extraHeaders) {
+  for (let attempt = 1; ; attempt++) {
+    const { lhr } = await lighthouse(
+      url,
+      { port: browser.port, output: "json", logLevel: "error", onlyCategories: Object.values(categories), extraHeaders },
+      desktopConfig,
+    );
+    if (!lhr.runtimeError) return lhr;
+    if (attempt === 4) throw new Error(`${url}: ${lhr.runtimeError.message}`);
+  }
+}
+
 try {
   for (const [page, path, who] of pages) {
     const found = [];
     for (let round = 0; round < rounds; round++) {
-      const { lhr } = await lighthouse(
-        base + path,
-        {
-          port: browser.port,
-          output: "json",
-          logLevel: "error",
-          onlyCategories: Object.values(categories),
-          extraHeaders: who === "anonymous" ? {} : { Cookie: process.env.Z4J_BENCH_COOKIE },
-        },
-        desktopConfig,
-      );
-      if (lhr.runtimeError) throw new Error(`${page}: ${lhr.runtimeError.message}`);
+      const lhr = await load(base + path, who === "anonymous" ? {} : { Cookie: process.env.Z4J_BENCH_COOKIE });
       if (!lhr.finalDisplayedUrl.startsWith(base + path))
         throw new Error(`${page} led to ${lhr.finalDisplayedUrl}: is the session valid?`);
       found.push(lhr);

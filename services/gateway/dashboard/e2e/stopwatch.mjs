@@ -54,3 +54,29 @@ export function watchFor(page, { see, says, changes }, limit = 15_000) {
 }
 
 export const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** scroll moves the list on the page down, a bit with every frame, and tells how many frames a second there were. */
+export async function scroll(page, frames = 400) {
+  const { gaps, way } = await page.evaluate(
+    (frames) =>
+      new Promise((done) => {
+        const scrolls = (box) =>
+          box.scrollHeight > box.clientHeight + 100 && /auto|scroll/.test(getComputedStyle(box).overflowY);
+        let box = document.querySelector("[data-row]");
+        while (box && !scrolls(box)) box = box.parentElement;
+        const gaps = [];
+        let last = 0;
+        const step = (now) => {
+          if (last) gaps.push(now - last);
+          last = now;
+          box.scrollTop += 60;
+          if (gaps.length < frames) requestAnimationFrame(step);
+          else done({ gaps, way: box.scrollTop });
+        };
+        requestAnimationFrame(step);
+      }),
+    frames,
+  );
+  const sorted = gaps.toSorted((a, b) => a - b);
+  return { median: 1000 / median(gaps), slow: 1000 / sorted[Math.floor(sorted.length * 0.95)], way };
+}
