@@ -11,7 +11,7 @@
  * @property {string} [shows]  selector of what it shows with data
  * @property {RegExp} [fails]  the requests that fail in its failing state, when not all of the project's
  * @property {object} [live]   what changes when a task of the project ends (stopwatch.mjs); `of` makes it of the
- *   task's id, `own` says that the page is the task's own
+ *   task's id, `own` says that the page is the task's own, `arrives` that the page changes when a task arrives, not when it ends
  * @property {string} [needs]  the thing it is of, when not every project has one
  * @property {true} [admin]    only for administrators of the installation
  * @property {true} [stable]   is rendered twice at one moment and compared
@@ -71,13 +71,13 @@ export const pages = [
     path: (p) => `/projects/${p}/queues`,
     empty: "No queue has been seen yet",
     shows: "tbody tr",
-    live: { see: "main", changes: true },
+    live: { see: "main", changes: true, arrives: true },
   },
   {
     name: "queue",
     path: (p, ids) => `/projects/${p}/queues/celery/${ids.queue ?? "probe"}`,
     shows: "canvas",
-    live: { see: "main", changes: true },
+    live: { see: "main", changes: true, arrives: true },
   },
   {
     name: "workers",

@@ -249,18 +249,6 @@ export function TasksPage() {
           </div>
           <StateChips {...facetProps} />
         </div>
-        <div className="max-h-[45%] shrink-0 space-y-2 overflow-y-auto px-3 empty:hidden md:px-4 [&>*]:my-2">
-          <SkewBanner slug={slug} linked />
-          <SilentWorkerHint slug={slug} />
-          {error !== null && list !== null && !(error instanceof ApiError && error.offline) && (
-            <ErrorNote
-              error={error}
-              what="The list could not be refreshed; it shows the last known state"
-              onRetry={reload}
-            />
-          )}
-        </div>
-
         {error !== null && list === null ? (
           <div className="p-4">
             <ErrorNote error={error} what="The tasks could not be loaded" onRetry={reload} />
@@ -341,6 +329,18 @@ export function TasksPage() {
             />
           </div>
         )}
+        {/* Below the rows: what is learned later must not push them away. */}
+        <div className="max-h-[45%] shrink-0 space-y-2 overflow-y-auto px-3 empty:hidden md:px-4 [&>*]:my-2">
+          <SkewBanner slug={slug} linked />
+          <SilentWorkerHint slug={slug} />
+          {error !== null && list !== null && !(error instanceof ApiError && error.offline) && (
+            <ErrorNote
+              error={error}
+              what="The list could not be refreshed; it shows the last known state"
+              onRetry={reload}
+            />
+          )}
+        </div>
       </div>
       {open && (
         <Peek
