@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -93,6 +94,24 @@ func same(t *testing.T, what string, got, want []store.DepthSample) {
 			t.Errorf("%s: %v, want %v", what, got[i], want[i])
 		}
 	}
+}
+
+// TestWorkerActivityOfABuffer: an agent that was cut off tells hours within moments, and its worker's
+// last event is the newest of them, whatever came a moment before.
+func TestWorkerActivityOfABuffer(t *testing.T) {
+	t.Parallel()
+	eachWithClock(t, func(t *testing.T, s *store.Store, c *clock) {
+		agent := storetest.Agent(t, s)
+		newest := c.at.Add(-time.Minute)
+		for i, ago := range []time.Duration{5 * time.Hour, 3 * time.Hour, time.Hour, 2 * time.Hour, time.Minute} {
+			event := taskEvent(domain.KindStarted, fmt.Sprint(i), c.at.Add(-ago))
+			send(t, s, &store.IngestItem{Agent: agent, At: c.at, Events: []store.IngestEvent{event}})
+		}
+		list, err := s.Workers(context.Background(), agent.ProjectID, 10)
+		if err != nil || len(list) != 1 || list[0].LastEventAt == nil || !list[0].LastEventAt.Equal(newest) {
+			t.Errorf("workers %+v (%v), want a last event at %v", list, err, newest)
+		}
+	})
 }
 
 func TestWorkerActivity(t *testing.T) {

@@ -116,6 +116,9 @@ type ingestBatch struct {
 // touchEvery is how often queues, workers and agents are written for being seen again.
 const touchEvery = 5 * time.Second
 
+// eventEvery is how far behind its newest event a row may stay that was written a moment ago.
+const eventEvery = 30 * time.Second
+
 // Ingest stores frames in one transaction: events are inserted once each, tasks projected, counters
 // moved, agents marked as seen. On success Accepted and Changed of each item are set and everything
 // is durable. On an error nothing is stored; domain.ErrTransient means that the same call may succeed later.

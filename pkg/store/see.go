@@ -37,6 +37,8 @@ type seenKey struct {
 type seenVal struct {
 	at  time.Time
 	sum uint64
+	// of is the time of the newest event that was written, where that is what the row tells.
+	of time.Time
 }
 
 const maxSeen = 50_000
@@ -49,6 +51,14 @@ func (c *seenCache) due(k seenKey, at time.Time, sum uint64) bool {
 	defer c.mu.Unlock()
 	v, ok := c.last[k]
 	return !ok || v.sum != sum || at.Sub(v.at) >= touchEvery
+}
+
+// newest returns what was last written of a row.
+func (c *seenCache) newest(k seenKey) (seenVal, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.last[k]
+	return v, ok
 }
 
 // same reports whether the row was last written with this very content.
@@ -113,7 +123,24 @@ func (b *ingestBatch) mark(k seenKey, sum uint64) bool {
 	if v, ok := b.marks[k]; ok && v.sum == sum || !b.s.seen.due(k, b.now, sum) {
 		return false
 	}
-	b.marks[k] = seenVal{b.now, sum}
+	b.marks[k] = seenVal{at: b.now, sum: sum}
+	return true
+}
+
+// markEvent is mark for a row that tells when its newest event was. An agent that empties its buffer
+// tells hours within seconds, so the row is also due when the event is much newer than the one written.
+func (b *ingestBatch) markEvent(k seenKey, at time.Time) bool {
+	v, ok := b.marks[k]
+	if !ok {
+		v, ok = b.s.seen.newest(k)
+	}
+	if ok && b.now.Sub(v.at) < touchEvery && at.Sub(v.of) < eventEvery {
+		return false
+	}
+	if at.Before(v.of) {
+		at = v.of
+	}
+	b.marks[k] = seenVal{at: b.now, of: at}
 	return true
 }
 
@@ -133,7 +160,7 @@ func (b *ingestBatch) seeEvent(ctx context.Context, it *IngestItem, in *IngestEv
 			return fmt.Errorf("see queue: %w", err)
 		}
 	}
-	if in.Worker != "" && b.mark(seenKey{'w', project, in.Engine, in.Worker}, 0) {
+	if in.Worker != "" && b.markEvent(seenKey{'w', project, in.Engine, in.Worker}, at) {
 		agent := it.Agent.ID
 		if err := b.s.q.SeeWorker(ctx, b.tx.db, db.SeeWorkerParams{
 			UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Worker, At: &at, AgentID: &agent, Now: b.now,
@@ -211,7 +238,7 @@ func (b *ingestBatch) sampleDepth(ctx context.Context, project int64, d *QueueDe
 	if b.s.seen.same(k, sum) {
 		return nil
 	}
-	b.marks[k] = seenVal{b.now, sum}
+	b.marks[k] = seenVal{at: b.now, sum: sum}
 	for _, res := range []int64{RollupMinute, RollupHour} {
 		if err := b.s.q.SampleQueueDepth(ctx, b.tx.db, db.SampleQueueDepthParams{
 			ProjectID: project, Engine: d.Engine, Name: d.Name, Res: res, At: bucketOf(at, res), Depth: d.Pending,
