@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { type QueryKey, useQueryClient } from "@tanstack/react-query";
+import { type Query, type QueryKey, useQueryClient } from "@tanstack/react-query";
 import {
   createContext,
   type ReactNode,
@@ -36,8 +36,11 @@ export function LiveProject({
     const stop = opened.onTopics((topics) => {
       const stale = new Set([...topics].flatMap(keysFor));
       void client.invalidateQueries({
-        predicate: ({ queryKey }) =>
-          queryKey[0] === "p" && queryKey[1] === slug && stale.has(String(queryKey[2])),
+        predicate: (query) =>
+          query.queryKey[0] === "p" &&
+          query.queryKey[1] === slug &&
+          stale.has(String(query.queryKey[2])) &&
+          answerable(query),
       });
     });
     return () => {
@@ -48,6 +51,13 @@ export function LiveProject({
   }, [projectId, slug, client]);
   return <LiveContext.Provider value={socket}>{children}</LiveContext.Provider>;
 }
+
+/**
+ * A question that was never answered and fails is left to its retry, the poll and "Try again": hints come faster than it
+ * can fail, and each would start it anew and hide what went wrong behind the skeleton.
+ */
+const answerable = ({ state }: Query): boolean =>
+  state.data !== undefined || (state.status !== "error" && state.fetchFailureCount === 0);
 
 const never = () => () => undefined;
 const connecting = (): Link => "connecting";
@@ -94,7 +104,8 @@ export function useLive(topics: Topic[], keys: QueryKey[], atMostEvery = 0): num
     const ask = () => {
       timer = 0;
       last = Date.now();
-      for (const queryKey of wanted.current.keys) void client.invalidateQueries({ queryKey });
+      for (const queryKey of wanted.current.keys)
+        void client.invalidateQueries({ queryKey, predicate: answerable });
     };
     const stop = socket.onTopics((hints) => {
       if (timer || !wanted.current.topics.some((topic) => hints.has(topic))) return;
