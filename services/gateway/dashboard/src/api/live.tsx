@@ -14,19 +14,20 @@ import { keysFor, pollInterval, queries } from "./queries";
 
 const LiveContext = createContext<PushSocket | null>(null);
 
-/** LiveProject opens the push socket of one project and refetches what its hints name. */
+/** LiveProject opens the push socket of one project, once it is known, and refetches what its hints name. */
 export function LiveProject({
   projectId,
   slug,
   children,
 }: {
-  projectId: string;
+  projectId: string | null;
   slug: string;
   children: ReactNode;
 }) {
   const client = useQueryClient();
   const [socket, setSocket] = useState<PushSocket | null>(null);
   useEffect(() => {
+    if (projectId === null) return;
     // The next answer of /auth/me decides whether the visitor is sent to the login page.
     const opened = new PushSocket(
       projectId,

@@ -109,12 +109,11 @@ export function Frame({ children }: { children: ReactNode }) {
       )}
     </div>
   );
-  return project ? (
-    <LiveProject key={project.id} projectId={project.id} slug={project.slug}>
+  // Another project starts every page anew; the same frame stays while the list of projects is on its way.
+  return (
+    <LiveProject key={wanted} projectId={project?.id ?? null} slug={project?.slug ?? ""}>
       {frame}
     </LiveProject>
-  ) : (
-    frame
   );
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { DropdownMenu as M } from "radix-ui";
-import type { ReactElement, ReactNode } from "react";
+import { type ReactElement, type ReactNode, useState } from "react";
 import { floating } from "./popover";
 
 const item =
@@ -23,12 +23,22 @@ export function Menu({
   align?: "start" | "end";
   side?: "top" | "bottom" | "right";
 }) {
+  const [open, setOpen] = useState(false);
+  // Found when it opens: a place that changes under an open menu would close it.
+  const [place, setPlace] = useState<HTMLElement | null>(null);
   return (
-    <M.Root modal={false}>
+    <M.Root
+      modal={false}
+      open={open}
+      onOpenChange={(next) => {
+        if (next) setPlace(document.getElementById("page"));
+        setOpen(next);
+      }}
+    >
       <M.Trigger asChild aria-label={label}>
         {trigger}
       </M.Trigger>
-      <M.Portal container={document.getElementById("page")}>
+      <M.Portal container={place}>
         <M.Content
           align={align}
           side={side}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { Tooltip as T } from "radix-ui";
-import type { ReactElement, ReactNode } from "react";
+import { type ReactElement, type ReactNode, useState } from "react";
 
 /** Tooltip says more about the control it wraps, on hover and on focus. Nothing may be readable only here. */
 export function Tooltip({
@@ -12,11 +12,12 @@ export function Tooltip({
   children: ReactElement;
   side?: "top" | "right" | "bottom" | "left";
 }) {
+  const [place, setPlace] = useState<HTMLElement | null>(null);
   return (
     <T.Provider delayDuration={300}>
-      <T.Root>
+      <T.Root onOpenChange={(open) => open && setPlace(document.getElementById("page"))}>
         <T.Trigger asChild>{children}</T.Trigger>
-        <T.Portal container={document.getElementById("page")}>
+        <T.Portal container={place}>
           <T.Content
             side={side}
             sideOffset={4}
