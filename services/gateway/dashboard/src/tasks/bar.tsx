@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { formatCount } from "../api/time";
 import { CloseIcon, SearchIcon } from "../ui/icons";
 import { StateShape, taskLook } from "../ui/state";
@@ -33,13 +33,21 @@ export function FilterBar({ q, onChange, vocabulary }: Props) {
   const parsed = useMemo(() => parse(base), [base]);
   const fault = bar.fault ?? parsed.problems[0] ?? null;
 
+  // The caret can stand in the new text once React has set it, and has to before the next key comes.
+  const caretWanted = useRef<number | null>(null);
+  useLayoutEffect(() => {
+    const at = caretWanted.current;
+    if (at === null) return;
+    caretWanted.current = null;
+    input.current?.setSelectionRange(at, at);
+  });
+
   const write = (text: string, at: number) => {
     bar.write(text);
     setCaret(at);
     setActive(-1);
     setOpen(true);
-    // React sets the value first, then the caret can stand in it.
-    requestAnimationFrame(() => input.current?.setSelectionRange(at, at));
+    caretWanted.current = at;
   };
   const choose = (suggestion: Suggestion) => {
     if (suggestion.done && bar.commit(suggestion.text)) {
