@@ -14,7 +14,7 @@
  *   task's id, `own` says that the page is the task's own, `arrives` that the page changes when a task arrives, not when it ends
  * @property {string} [needs]  the thing it is of, when not every project has one
  * @property {true} [admin]    only for administrators of the installation
- * @property {true} [stable]   is rendered twice at one moment and compared
+ * @property {true} [stable]   tells of the past only, so it is rendered twice at one moment and compared
  * @property {true} [whole]    not of a project: has no empty state of its own
  */
 
@@ -67,7 +67,6 @@ export const pages = [
   },
   {
     name: "queues",
-    stable: true,
     path: (p) => `/projects/${p}/queues`,
     empty: "No queue has been seen yet",
     shows: "tbody tr",
@@ -81,7 +80,6 @@ export const pages = [
   },
   {
     name: "workers",
-    stable: true,
     path: (p) => `/projects/${p}/workers`,
     empty: "No worker has been seen yet",
     shows: "tbody tr",

@@ -99,11 +99,14 @@ const states = {
       await main().getByRole("button", { name: "Try again" }).first().waitFor();
     }
     await s.check(`${target.name}-failing`, { brief: true });
+    if (target.fails?.source === "never") return;
+    // Pressed while it still fails, then once more: a page that asks again by itself may be quicker.
+    const again = main().getByRole("button", { name: "Try again" }).first();
+    await again.click();
+    await main().getByText(requestId).first().waitFor();
     await mend();
-    if (target.fails?.source !== "never") {
-      await main().getByRole("button", { name: "Try again" }).first().click();
-      await main().getByText(requestId).first().waitFor({ state: "detached" });
-    }
+    await again.click({ timeout: 3000 }).catch(() => undefined);
+    await main().getByText(requestId).first().waitFor({ state: "detached" });
   },
 
   /** stable: rendered twice at the same moment, a page of the past looks the same. */

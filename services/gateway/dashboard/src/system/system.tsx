@@ -298,11 +298,9 @@ function Settings({ items }: { items: SettingItem[] | undefined }) {
     return by;
   }, [items, wanted, changedOnly]);
   return (
-    <section aria-labelledby="settings" className="space-y-3">
+    <div className="space-y-3">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
-        <h2 id="settings" className="text-base font-semibold">
-          Settings
-        </h2>
+        <h2 className="text-base font-semibold">Settings</h2>
         <input
           data-search
           type="search"
@@ -341,7 +339,7 @@ function Settings({ items }: { items: SettingItem[] | undefined }) {
           />
         </div>
       ))}
-    </section>
+    </div>
   );
 }
 
