@@ -4,7 +4,7 @@ package harness
 
 import (
 	"fmt"
-	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,15 +46,17 @@ backend gateways
 		t.Fatal(err)
 	}
 	p := start(t, "haproxy", options{dir: dir}, bin, "-db", "-f", file)
-	Eventually(t, 10*time.Second, "HAProxy listens", func() error {
+	url := fmt.Sprintf("http://127.0.0.1:%d", port)
+	Eventually(t, 20*time.Second, "HAProxy finds a ready server", func() error {
 		if !p.Running() {
 			return fmt.Errorf("%w: %s", errEnded, p.Log())
 		}
-		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		resp, err := http.Get(url + "/health/ready") //nolint:gosec,noctx // a probe of a test
 		if err != nil {
 			return err
 		}
-		return conn.Close()
+		_ = resp.Body.Close()
+		return Equal("status", resp.StatusCode, http.StatusOK)
 	})
-	return fmt.Sprintf("http://127.0.0.1:%d", port)
+	return url
 }

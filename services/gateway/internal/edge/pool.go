@@ -50,6 +50,9 @@ type Pool struct {
 	transport *http.Transport
 	resolver  func(ctx context.Context, host string) ([]string, error)
 
+	// looked is set by the first round of probes: before it nothing is known of any replica.
+	looked atomic.Bool
+
 	mu       sync.Mutex
 	replicas []*replica
 	turn     int
@@ -107,7 +110,7 @@ func (p *Pool) Name() string { return p.opt.Name }
 
 // Available reports whether any replica was ready at the last look.
 func (p *Pool) Available() bool {
-	return slices.ContainsFunc(p.list(), func(r *replica) bool { return !r.down.Load() })
+	return p.looked.Load() && slices.ContainsFunc(p.list(), func(r *replica) bool { return !r.down.Load() })
 }
 
 func (p *Pool) list() []*replica {
@@ -184,6 +187,7 @@ func (p *Pool) probeAll(ctx context.Context) {
 		wg.Go(func() { p.mark(ctx, r, p.probe(ctx, r)) })
 	}
 	wg.Wait()
+	p.looked.Store(true)
 	up := 0
 	for _, r := range replicas {
 		if !r.down.Load() {

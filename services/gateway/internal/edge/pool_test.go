@@ -97,6 +97,9 @@ func TestPoolLeavesOutWhatIsNotReady(t *testing.T) {
 	t.Parallel()
 	a, b := newBackend(t, "a"), newBackend(t, "b")
 	p := newPool(t, a.URL, b.URL)
+	if p.Available() {
+		t.Error("nobody has looked yet")
+	}
 	a.ready.Store(http.StatusServiceUnavailable)
 	p.probeAll(t.Context())
 	for range 10 {
