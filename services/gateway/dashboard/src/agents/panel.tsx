@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { useQuery } from "@tanstack/react-query";
-import type { ReactNode } from "react";
 import { api, path } from "../api/client";
 import { useLive } from "../api/live";
 import type { AgentHealthSnapshot, AgentWorkerPublic } from "../api/schema";
@@ -8,6 +8,7 @@ import type { Agent } from "../api/types";
 import { formatExact, formatRough } from "../insight/format";
 import { Absolute, Age } from "../ui/clock";
 import { CopyButton, ErrorNote, Notice, SkeletonRows } from "../ui/controls";
+import { type Fact, Facts } from "../ui/facts";
 import { SidePanel } from "../ui/panel";
 import { PresenceBadge } from "../ui/state";
 import { capabilities } from "./access";
@@ -29,7 +30,7 @@ export function AgentPanel({ slug, agent, onClose }: { slug: string; agent: Agen
     refetchInterval,
   });
   const found = troubles(agent);
-  const facts: [string, ReactNode][] = [
+  const facts: Fact[] = [
     ["Version", agent.agent_version ?? "not told"],
     [
       "Protocol",
@@ -59,14 +60,7 @@ export function AgentPanel({ slug, agent, onClose }: { slug: string; agent: Agen
         {found.length === 0 && agent.state === "online" && (
           <p>It sees everything: nothing lost, nothing late, version current.</p>
         )}
-        <dl className="grid gap-x-6 gap-y-1.5 sm:grid-cols-[max-content_1fr]">
-          {facts.map(([name, value]) => (
-            <div key={name} className="contents max-sm:block">
-              <dt className="text-soft">{name}</dt>
-              <dd className="min-w-0">{value}</dd>
-            </div>
-          ))}
-        </dl>
+        <Facts facts={facts} />
         <section>
           <h3 className="mb-1 font-semibold">Its processes</h3>
           {processes.error && !processes.data ? (

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import { formatDuration } from "../api/time";
 import type { Command, Json } from "../api/types";
 import { Absolute, Age } from "../ui/clock";
 import { CopyButton, ErrorNote, Notice, Skeleton } from "../ui/controls";
+import { type Fact, Facts } from "../ui/facts";
 import { JsonBlock } from "../ui/json";
 import { SidePanel } from "../ui/panel";
 import { CommandBadge } from "../ui/state";
@@ -51,7 +52,7 @@ export function CommandPanel({
 function Content({ slug, command }: { slug: string; command: Command }) {
   const next = newTaskId(command);
   const engine = command.target?.engine;
-  const facts: [string, ReactNode][] = [
+  const facts: Fact[] = [
     ["On", <TargetLink key="t" slug={slug} command={command} />],
     ["Issued by", <Issuer key="b" command={command} />],
     ["Carried out by", command.agent_name ? `agent ${command.agent_name}` : "no agent any more"],
@@ -86,14 +87,7 @@ function Content({ slug, command }: { slug: string; command: Command }) {
           <p className="break-words whitespace-pre-wrap">{command.error}</p>
         </Notice>
       )}
-      <dl className="grid gap-x-6 gap-y-1.5 sm:grid-cols-[max-content_1fr]">
-        {facts.map(([name, value]) => (
-          <div key={name} className="contents max-sm:block">
-            <dt className="text-soft">{name}</dt>
-            <dd className="min-w-0">{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
       <section>
         <h3 className="mb-1 font-semibold">Its way</h3>
         <ol className="space-y-0.5">

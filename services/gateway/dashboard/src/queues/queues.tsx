@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { useQuery } from "@tanstack/react-query";
 import { Link, linkOptions, useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import { allowed, roleIn } from "../agents/access";
+import { IsAgentThere } from "../agents/options";
 import { useLive } from "../api/live";
 import { queries } from "../api/queries";
 import type { QueuePublic } from "../api/schema";
@@ -106,11 +108,7 @@ function NoQueues({ slug }: { slug: string }) {
         task from an application whose worker runs an agent:
       </p>
       <CodeBlock text="celery -A shop call shop.tasks.ping" label="command that sends a task" />
-      <p>
-        <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
-          Is an agent connected?
-        </Link>
-      </p>
+      <IsAgentThere slug={slug} />
     </Empty>
   );
 }

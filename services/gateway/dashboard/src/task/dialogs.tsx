@@ -2,6 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useId, useState } from "react";
+import { AgentOptions } from "../agents/options";
 import { api, path } from "../api/client";
 import { queries } from "../api/queries";
 import type { BulkDeleteResponse } from "../api/schema";
@@ -58,12 +59,7 @@ function AgentPick({
     <label className="block space-y-1">
       <span className="block font-medium">Agent</span>
       <select className={inputClass} value={value} onChange={(event) => onChange(event.target.value)}>
-        {agents.map((agent) => (
-          <option key={agent.id} value={agent.id}>
-            {agent.name}
-            {agent.host_name ? ` on ${agent.host_name}` : ""}
-          </option>
-        ))}
+        <AgentOptions agents={agents} />
       </select>
     </label>
   );

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { formatDuration } from "../api/time";
 import type { Task } from "../api/types";
 import { Absolute, Age } from "../ui/clock";
 import { CopyButton, Panel } from "../ui/controls";
+import { type Fact, FactRows } from "../ui/facts";
 import { displayName, runtime, shortName, waitTime } from "./verdict";
 
 const link = "text-accent underline";
@@ -28,7 +30,7 @@ export function Facts({ task, slug, retries }: { task: Task; slug: string; retri
   );
   const waited = waitTime(task);
   const ran = runtime(task);
-  const facts: [string, ReactNode][] = [
+  const facts: Fact[] = [
     [
       "Task id",
       <span key="id" className="flex items-start gap-1">
@@ -55,14 +57,7 @@ export function Facts({ task, slug, retries }: { task: Task; slug: string; retri
   return (
     <Panel title="Facts">
       <dl className="grid grid-cols-[6.5rem_minmax(0,1fr)] gap-x-3 gap-y-1.5">
-        {facts
-          .filter(([, value]) => value)
-          .map(([label, value]) => (
-            <div key={label} className="contents">
-              <dt className="text-soft">{label}</dt>
-              <dd className="min-w-0">{value}</dd>
-            </div>
-          ))}
+        <FactRows facts={facts} />
       </dl>
       <p className="mt-3">
         <Link to="/projects/$slug/tasks" params={{ slug }} search={{ name: task.name }} className={link}>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { useQuery } from "@tanstack/react-query";
 import { queries } from "../api/queries";
 import { formatDuration } from "../api/time";
@@ -6,6 +7,7 @@ import type { Task } from "../api/types";
 import { argsPreview } from "../tasks/preview";
 import { Absolute, useNow } from "../ui/clock";
 import { CopyButton } from "../ui/controls";
+import { type Fact, FactRows } from "../ui/facts";
 import { TaskBadge } from "../ui/state";
 import { useSurroundings } from "./surroundings";
 import { Traceback } from "./tracebackview";
@@ -20,7 +22,7 @@ export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
   const waited = waitTime(task);
   const ran = runtime(task);
   const call = argsPreview(task.args, task.kwargs);
-  const facts: [string, string | null][] = [
+  const facts: Fact[] = [
     ["Queue", task.queue],
     ["Worker", task.worker_name],
     ["Waited", waited !== null ? formatDuration(waited) : null],
@@ -35,14 +37,7 @@ export function TaskSummary({ slug, task }: { slug: string; task: Task }) {
       </div>
       <VerdictLine verdict={judge(task, events.data?.items ?? [], now, around)} />
       <dl className="grid grid-cols-[5rem_minmax(0,1fr)] gap-x-3 gap-y-1">
-        {facts
-          .filter(([, value]) => value)
-          .map(([label, value]) => (
-            <div key={label} className="contents">
-              <dt className="text-soft">{label}</dt>
-              <dd className="min-w-0">{value}</dd>
-            </div>
-          ))}
+        <FactRows facts={facts} />
         {task.received_at && (
           <div className="contents">
             <dt className="text-soft">Received</dt>

@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { atLeast, capabilities, roleIn } from "../agents/access";
+import { AgentOptions } from "../agents/options";
 import type { Query } from "../api/client";
 import { queries } from "../api/queries";
 import type { Task } from "../api/types";
@@ -260,12 +261,7 @@ function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Ga
               value={picked[part.engine] ?? part.agents[0]?.id}
               onChange={(event) => setPicked({ ...picked, [part.engine]: event.target.value })}
             >
-              {part.agents.map((agent) => (
-                <option key={agent.id} value={agent.id}>
-                  {agent.name}
-                  {agent.host_name ? ` on ${agent.host_name}` : ""}
-                </option>
-              ))}
+              <AgentOptions agents={part.agents} />
             </select>
           </label>
         ) : null,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { type ReactNode, useEffect, useRef, useState } from "react";
-import { Button, ErrorNote, Field } from "./controls";
-import { Dialog } from "./dialog";
+import { Button, ErrorNote } from "./controls";
+import { Dialog, TypedField } from "./dialog";
 import { StateShape } from "./state";
 
 export interface ItemResult {
@@ -118,16 +118,7 @@ export function ConfirmDialog(props: Props) {
               <p className="rounded-md border border-warn bg-warn-wash px-3 py-2">{irreversible}</p>
             )}
             {error !== null && <ErrorNote error={error} what="Nothing was changed by this attempt" />}
-            {typed !== undefined && (
-              <Field
-                label={`Type ${typed} to confirm`}
-                value={text}
-                onChange={(event) => setText(event.target.value)}
-                autoComplete="off"
-                autoCapitalize="off"
-                spellCheck={false}
-              />
-            )}
+            {typed !== undefined && <TypedField typed={typed} value={text} onChange={setText} />}
           </>
         )}
         {phase !== "ask" && (

@@ -36,6 +36,28 @@ export function Dialog({
   );
 }
 
+/** TypedField takes the word that has to be typed before a change that can't be undone. */
+export function TypedField({
+  typed,
+  value,
+  onChange,
+}: {
+  typed: string;
+  value: string;
+  onChange: (text: string) => void;
+}) {
+  return (
+    <Field
+      label={`Type ${typed} to confirm`}
+      value={value}
+      onChange={(event) => onChange(event.target.value)}
+      autoComplete="off"
+      autoCapitalize="off"
+      spellCheck={false}
+    />
+  );
+}
+
 interface ConfirmProps {
   title: string;
   action: string;
@@ -62,16 +84,7 @@ export function Confirm({ title, action, danger, busy, typed, onConfirm, onClose
         }}
       >
         <div className="space-y-2">{children}</div>
-        {typed !== undefined && (
-          <Field
-            label={`Type ${typed} to confirm`}
-            value={text}
-            onChange={(event) => setText(event.target.value)}
-            autoComplete="off"
-            autoCapitalize="off"
-            spellCheck={false}
-          />
-        )}
+        {typed !== undefined && <TypedField typed={typed} value={text} onChange={setText} />}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Keep as it is</Button>
           <Button kind={danger ? "danger" : "primary"} type="submit" reason={blocked} busy={busy}>

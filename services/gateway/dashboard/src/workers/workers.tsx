@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { useQuery } from "@tanstack/react-query";
 import { Link, linkOptions, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
+import { IsAgentThere } from "../agents/options";
 import { useLive } from "../api/live";
 import type { WorkerPublic } from "../api/schema";
 import { formatExact, formatRate, plural } from "../insight/format";
@@ -163,11 +165,7 @@ function NoWorkers({ slug }: { slug: string }) {
         the agent's environment variables set; for Celery:
       </p>
       <CodeBlock text="celery -A shop worker -E" label="start command" />
-      <p>
-        <Link to="/projects/$slug/agents" params={{ slug }} className="text-accent underline">
-          Is an agent connected?
-        </Link>
-      </p>
+      <IsAgentThere slug={slug} />
     </Empty>
   );
 }
