@@ -3,11 +3,10 @@
 package httpx
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"strings"
 
+	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/domain"
 )
 
@@ -25,7 +24,7 @@ func MetricsGuard(token string, public bool, next http.Handler) http.Handler {
 			problem = "metrics: not configured: set Z4J_METRICS_AUTH_TOKEN"
 		case !isBearer:
 			problem = "metrics: authorization required: send the token of `z4j metrics-token` as a bearer token"
-		case !sameSecret(given, token):
+		case !auth.Equal(given, token):
 			problem = "metrics: invalid bearer token"
 		}
 		if problem != "" {
@@ -35,12 +34,6 @@ func MetricsGuard(token string, public bool, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// sameSecret compares in a time that tells neither content nor length.
-func sameSecret(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 // RequireHop refuses requests that no gateway with the key vouched for. It goes inside the Request middleware, whose

@@ -37,13 +37,20 @@ const (
 	ExitState   = 3
 )
 
-// ExitError is an error with the exit code it stands for.
+// ExitError is an error with the exit code it stands for. Err is nil when everything was said already.
 type ExitError struct {
 	Code int
 	Err  error
 }
 
-func (e *ExitError) Error() string { return e.Err.Error() }
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return ""
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns Err.
 func (e *ExitError) Unwrap() error { return e.Err }
 
 func fail(code int, format string, args ...any) error {
@@ -147,18 +154,24 @@ func load(spec Spec, o Options) (*config.Config, error) {
 	cfg, err := config.Load(config.Options{
 		Environ: o.Environ, Flags: o.Flags, ExplicitHosts: len(o.Hosts) > 0, Role: spec.Name, DefaultPort: spec.Port,
 	})
-	if err == nil {
-		return cfg, nil
+	if err != nil {
+		return nil, RefuseSettings(err)
 	}
-	if faults, ok := errors.AsType[*config.FaultError](err); ok {
-		var b strings.Builder
-		b.WriteString("the settings are not usable:")
-		for _, f := range faults.Faults {
-			b.WriteString("\n  - " + f.String())
-		}
-		return nil, fail(ExitRefused, "%s", b.String())
+	return cfg, nil
+}
+
+// RefuseSettings says what is wrong with settings that could not be loaded, one line a fault.
+func RefuseSettings(err error) error {
+	faults, ok := errors.AsType[*config.FaultError](err)
+	if !ok {
+		return fail(ExitRefused, "%w", err)
 	}
-	return nil, fail(ExitRefused, "%w", err)
+	var b strings.Builder
+	b.WriteString("the settings are not usable:")
+	for _, f := range faults.Faults {
+		b.WriteString("\n  - " + f.String())
+	}
+	return fail(ExitRefused, "%s", b.String())
 }
 
 // Listen opens the port of the settings, or says who to blame.
@@ -225,7 +238,7 @@ func (p *process) open(ctx context.Context) error {
 		return err
 	}
 	p.env.Store = s
-	p.env.Bus, err = OpenBus(ctx, p.env.Config, s, p.log, p.env.Registry)
+	p.env.Bus, err = OpenBus(ctx, BusConfig(p.env.Config), s, p.log, p.env.Registry)
 	if err != nil {
 		return fail(ExitRefused, "%w", err)
 	}

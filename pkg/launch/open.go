@@ -94,23 +94,31 @@ func usable(ctx context.Context, s *store.Store) error {
 	case err != nil:
 		return err
 	case current > head:
-		return fail(ExitFailed, "the database has schema %d, this z4j knows %d: a newer version migrated it. Run that version or a newer one", current, head)
+		return NewerSchema(current, head)
 	case current < head:
 		return fmt.Errorf("the database has schema %d, this z4j needs %d: run 'z4j migrate upgrade head'", current, head)
 	}
 	return nil
 }
 
-// OpenBus opens the bus of the settings. Installations may share a Redis: none hears the other's hints.
-func OpenBus(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger, reg prometheus.Registerer) (bus.Bus, error) {
+// NewerSchema refuses a database that a newer version has migrated.
+func NewerSchema(current, head int64) error {
+	return fail(ExitFailed, "the database has schema %d, this z4j knows %d: a newer version migrated it. Run that version or a newer one", current, head)
+}
+
+// BusConfig is the bus's part of the settings; OpenBus adds the rest.
+func BusConfig(cfg *config.Config) bus.Config {
+	return bus.Config{URL: cfg.Database.RedisURL.Reveal(), DropPercent: cfg.Database.BusDrop}
+}
+
+// OpenBus opens a bus for the installation in s. Installations may share a Redis: none hears the other's hints.
+func OpenBus(ctx context.Context, cfg bus.Config, s *store.Store, log *slog.Logger, reg prometheus.Registerer) (bus.Bus, error) {
 	id, err := s.InstallationID(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b, err := bus.Open(bus.Config{
-		URL: cfg.Database.RedisURL.Reveal(), DropPercent: cfg.Database.BusDrop, Namespace: "z4j:" + id.String(),
-		Logger: log.With("part", "bus"), Registerer: reg,
-	})
+	cfg.Namespace, cfg.Logger, cfg.Registerer = "z4j:"+id.String(), log.With("part", "bus"), reg
+	b, err := bus.Open(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the bus: %w", err)
 	}

@@ -48,7 +48,12 @@ func (s *Store) CopyTo(ctx context.Context, to *Store, report func(CopyProgress)
 	if err := to.copyable(ctx); err != nil {
 		return err
 	}
-	return s.snapshot(ctx, func(ctx context.Context, read db.DBTX) error {
+	return s.copyRows(ctx, to, mark, report)
+}
+
+// copyRows copies one state of the database into another one, which must be ready for it.
+func (s *Store) copyRows(ctx context.Context, to *Store, mark string, report func(CopyProgress)) error {
+	err := s.snapshot(ctx, func(ctx context.Context, read db.DBTX) error {
 		lite := read
 		if to.Engine() == "sqlite" {
 			lite = to.eng.read()
@@ -57,18 +62,17 @@ func (s *Store) CopyTo(ctx context.Context, to *Store, report func(CopyProgress)
 		if err != nil {
 			return err
 		}
-		from := transfer.Side{Postgres: s.Engine() != "sqlite", Read: read}
-		target := transfer.Side{
+		return transfer.Copy(ctx, tables, transfer.Side{Postgres: s.Engine() != "sqlite", Read: read}, transfer.Side{
 			Postgres: to.Engine() != "sqlite", Read: to.eng.read(), PrepareDays: to.eng.prepareDays,
 			Tx: func(ctx context.Context, fn func(context.Context, db.DBTX) error) error {
 				return to.eng.tx(ctx, false, fn)
 			},
-		}
-		if err := transfer.Copy(ctx, tables, from, target, mark, report); err != nil {
-			return to.err(err)
-		}
-		return to.foldAll(ctx)
+		}, mark, report)
 	})
+	if err != nil {
+		return to.err(err)
+	}
+	return to.foldAll(ctx)
 }
 
 // snapshot runs fn on one state of the database.
@@ -205,21 +209,7 @@ func (s *Store) backup(ctx context.Context, path string, report func(CopyProgres
 	}
 	err = to.Migrate(ctx)
 	if err == nil {
-		err = s.snapshot(ctx, func(ctx context.Context, read db.DBTX) error {
-			tables, err := transfer.Catalogue(ctx, to.eng.read())
-			if err != nil {
-				return err
-			}
-			return transfer.Copy(ctx, tables, transfer.Side{Postgres: true, Read: read}, transfer.Side{
-				Read: to.eng.read(), PrepareDays: to.eng.prepareDays,
-				Tx: func(ctx context.Context, fn func(context.Context, db.DBTX) error) error {
-					return to.eng.tx(ctx, false, fn)
-				},
-			}, "backup", report)
-		})
-	}
-	if err == nil {
-		err = to.foldAll(ctx)
+		err = s.copyRows(ctx, to, "backup", report)
 	}
 	if err = errors.Join(err, to.Close()); err != nil {
 		return err

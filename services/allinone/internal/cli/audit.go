@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/launch"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/audit"
 )
@@ -66,7 +67,7 @@ func (a *app) verifyChain(ctx context.Context, cfg *config.Config, s *store.Stor
 		return err
 	}
 	if !report.Clean() {
-		return &exitError{code: exitFailed}
+		return &launch.ExitError{Code: exitFailed}
 	}
 	return nil
 }

@@ -25,24 +25,15 @@ import (
 
 // Exit codes.
 const (
-	exitFailed  = 1
-	exitUsage   = 2
-	exitRefused = 2
-	exitState   = 3 // the installation is in the wrong state, or the database does not answer
+	exitFailed  = launch.ExitFailed
+	exitUsage   = launch.ExitRefused
+	exitRefused = launch.ExitRefused
+	exitState   = launch.ExitState
 	exitNoUser  = 4
 )
 
-// exitError is an error with the exit code it stands for.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
 func fail(code int, format string, args ...any) error {
-	return &exitError{code, fmt.Errorf(format, args...)}
+	return &launch.ExitError{Code: code, Err: fmt.Errorf(format, args...)}
 }
 
 // app is what the commands share.
@@ -66,16 +57,16 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return 0
 	}
-	var e *exitError
+	var e *launch.ExitError
 	if !errors.As(err, &e) {
 		// cobra's own errors are about usage: those of the commands all carry a code, see coded.
 		a.errorf("%v\n%s", err, usageHint(cmd))
 		return exitUsage
 	}
-	if e.err != nil && e.Error() != "" {
-		a.errorf("%v", e.err)
+	if e.Error() != "" {
+		a.errorf("%v", e)
 	}
-	return e.code
+	return e.Code
 }
 
 // usageHint says how to call the command that was called wrongly.
@@ -112,14 +103,11 @@ func coded(cmd *cobra.Command) {
 	if body := cmd.RunE; body != nil {
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			err := body(c, args)
-			var e *exitError
+			var e *launch.ExitError
 			if err == nil || errors.As(err, &e) {
 				return err
 			}
-			if l, ok := errors.AsType[*launch.ExitError](err); ok {
-				return &exitError{l.Code, err}
-			}
-			return &exitError{exitFailed, err}
+			return &launch.ExitError{Code: exitFailed, Err: err}
 		}
 	}
 	for _, c := range cmd.Commands() {
@@ -189,15 +177,7 @@ func (a *app) load(o config.Options) (*config.Config, error) {
 	o.Environ, o.Mint = config.Environ(), true
 	cfg, err := config.Load(o)
 	if err != nil {
-		if faults, ok := errors.AsType[*config.FaultError](err); ok {
-			var b strings.Builder
-			b.WriteString("the settings are not usable:")
-			for _, f := range faults.Faults {
-				b.WriteString("\n  - " + f.String())
-			}
-			return cfg, fail(exitRefused, "%s", b.String())
-		}
-		return cfg, fail(exitRefused, "%w", err)
+		return cfg, launch.RefuseSettings(err)
 	}
 	return cfg, nil
 }
@@ -240,7 +220,7 @@ func (a *app) schema(ctx context.Context, s *store.Store, m migration) error {
 	case err != nil:
 		return fail(exitState, "the database does not answer: %w", err)
 	case current > head:
-		return fail(exitFailed, "the database has schema %d, this z4j knows %d: a newer version migrated it. Run that version or a newer one", current, head)
+		return launch.NewerSchema(current, head)
 	case current == head:
 		return nil
 	case m == migrateNever, m == migrateFresh && current > 0:

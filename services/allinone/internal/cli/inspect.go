@@ -16,6 +16,7 @@ import (
 	"github.com/z4jdev/z4j/pkg/bus"
 	"github.com/z4jdev/z4j/pkg/config"
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/launch"
 	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 )
@@ -143,7 +144,7 @@ Exit code 0 when all is well, 2 for the settings, 3 for the database or the sche
 				}
 			}
 			if code != 0 {
-				return &exitError{code, errors.New("check failed")}
+				return &launch.ExitError{Code: code, Err: errors.New("check failed")}
 			}
 			return nil
 		},
@@ -251,7 +252,7 @@ compares the result with the kept counters; stop the brain first, it reads every
 			}
 			switch {
 			case code != 0:
-				return &exitError{code, errors.New("check failed")}
+				return &launch.ExitError{Code: code, Err: errors.New("check failed")}
 			case strict && warnings > 0:
 				return fail(exitFailed, "%d warnings", warnings)
 			}

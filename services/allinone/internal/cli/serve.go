@@ -207,7 +207,7 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 	}
 	registry := obs.NewRegistry()
 	b := &brain{cfg: cfg, log: log, store: s}
-	if b.bus, err = launch.OpenBus(ctx, cfg, s, log, registry); err != nil {
+	if b.bus, err = launch.OpenBus(ctx, w.Bus, s, log, registry); err != nil {
 		return nil, err
 	}
 	if err := b.build(w, list, registry); err != nil {

@@ -32,7 +32,7 @@ type wiring struct {
 // wire takes the settings apart.
 func wire(cfg *config.Config) (wiring, error) {
 	w := wiring{
-		Store: launch.StoreOptions(cfg), Bus: bus.Config{URL: cfg.Database.RedisURL.Reveal(), DropPercent: cfg.Database.BusDrop}, Audit: audit.ConfigFrom(cfg),
+		Store: launch.StoreOptions(cfg), Bus: launch.BusConfig(cfg), Audit: audit.ConfigFrom(cfg),
 		Master: cfg.Secret.Master.Bytes(), Previous: launch.SecretBytes(cfg.Secret.PreviousMasters),
 	}
 	var err error
