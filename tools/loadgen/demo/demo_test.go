@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -29,6 +30,7 @@ type brain struct {
 	hungUp  bool
 	told    bool
 	events  map[string]bool
+	tasks   map[string]bool
 	beats   int
 	results chan string
 }
@@ -90,6 +92,7 @@ func (b *brain) handle(env wire.Envelope, signer *wire.Signer, dec *wire.Decoder
 		batch := dec.Events(env.Payload)
 		for i := range batch.Events {
 			b.events[batch.Events[i].ID] = true
+			b.tasks[batch.Events[i].TaskID] = true
 		}
 		frame, err := signer.SignEventBatchAck(nil, wire.EventBatchAck{AckedID: env.ID, Received: len(batch.Events), Accepted: len(batch.Events)}, time.Now())
 		if err != nil {
@@ -109,9 +112,22 @@ func (b *brain) handle(env wire.Envelope, signer *wire.Signer, dec *wire.Decoder
 	return answer, false
 }
 
+// sees waits until an event of the task has come.
+func (b *brain) sees(task string, limit time.Duration) bool {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		b.mu.Lock()
+		seen := b.tasks[task]
+		b.mu.Unlock()
+		if seen {
+			return true
+		}
+	}
+	return false
+}
+
 func serve(t *testing.T, command string) (*brain, Options) {
 	t.Helper()
-	b := &brain{t: t, command: command, events: map[string]bool{}, results: make(chan string, 1)}
+	b := &brain{t: t, command: command, events: map[string]bool{}, tasks: map[string]bool{}, results: make(chan string, 1)}
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
 	return b, Options{
@@ -135,20 +151,33 @@ func TestFillSendsAgain(t *testing.T) {
 	}
 }
 
-// TestLiveAnswersCommands: while it lives it does as it is told.
+// TestLiveAnswersCommands: while it lives it does as it is told, and the consequences show.
 func TestLiveAnswersCommands(t *testing.T) {
 	t.Parallel()
-	b, opts := serve(t, `{"action":"purge_queue","target":{"type":"queue","id":"reports"},"parameters":{"queue":"reports","force":true},"timeout_seconds":60,"issued_by":null,"delivery_claim_token":"c1"}`)
+	b, opts := serve(t, `{"action":"retry_task","target":{"type":"task","id":"celery:lost"},"parameters":{"task_id":"lost","task_name":"orders.update_status"},"timeout_seconds":60,"issued_by":null,"delivery_claim_token":"c1"}`)
 	opts.Live, opts.Rate, opts.Tasks = true, 100, 500
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, opts) }()
-	const want = `{"delivery_claim_token":"c1","error":null,"result":{"depth_before":2,"force":true,"purged":2,"queue":"reports"},"status":"success"}`
 	select {
 	case got := <-b.results:
-		canonical, err := wire.Canonical(nil, []byte(got))
-		if err != nil || string(canonical) != want {
-			t.Errorf("result = %s (%v), want %s", canonical, err, want)
+		var result struct {
+			Claim  string  `json:"delivery_claim_token"`
+			Status string  `json:"status"`
+			Error  *string `json:"error"`
+			Result struct {
+				NewTaskID string `json:"new_task_id"`
+				TaskName  string `json:"task_name"`
+			} `json:"result"`
+		}
+		if err := json.Unmarshal([]byte(got), &result); err != nil {
+			t.Fatal(err)
+		}
+		if result.Claim != "c1" || result.Status != "success" || result.Error != nil || result.Result.TaskName != "orders.update_status" {
+			t.Errorf("result = %s", got)
+		}
+		if !b.sees(result.Result.NewTaskID, 20*time.Second) {
+			t.Errorf("no event of the task %q that the retry promised", result.Result.NewTaskID)
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("the command was not answered")
