@@ -233,7 +233,7 @@ func (p *process) work(ctx context.Context, ln net.Listener) error {
 
 // open waits for the database and its schema and opens the bus.
 func (p *process) open(ctx context.Context) error {
-	s, err := AwaitStore(ctx, p.env.Config, p.log)
+	s, err := AwaitStore(ctx, p.env.Config, p.spec.Name, p.log)
 	if err != nil {
 		return err
 	}

@@ -194,3 +194,24 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestPools checks the budget of connections: serve's halves never exceed the setting, each service gets what it needs,
+// and only requests have the short time limits.
+func TestPools(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ size, background, requests int }{{20, 10, 10}, {7, 4, 3}, {2, 1, 1}, {1, 1, 1}} {
+		cfg := &config.Config{Database: config.Database{
+			URL: "postgres://u@db.example.com/z4j", PoolSize: c.size, StatementMS: 10_000, LockMS: 60_000, IdleInTxMS: 5_000,
+		}}
+		background, requests := StoreOptions(cfg), RequestOptions(cfg)
+		if background.ReadConns != c.background || requests.ReadConns != c.requests {
+			t.Errorf("a pool of %d is shared %d to %d, want %d to %d", c.size, background.ReadConns, requests.ReadConns, c.background, c.requests)
+		}
+		if requests.StatementTimeout != 10*time.Second || requests.LockTimeout != time.Minute || requests.IdleInTxTimeout != 5*time.Second {
+			t.Errorf("limits of requests: %v %v %v", requests.StatementTimeout, requests.LockTimeout, requests.IdleInTxTimeout)
+		}
+		if background.StatementTimeout != 30*time.Second || background.LockTimeout != time.Minute || background.IdleInTxTimeout != time.Minute {
+			t.Errorf("limits of background work: %v %v %v", background.StatementTimeout, background.LockTimeout, background.IdleInTxTimeout)
+		}
+	}
+}

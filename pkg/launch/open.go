@@ -18,29 +18,72 @@ import (
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
-// StoreOptions is the database's part of the settings; the logger is the caller's.
+// auditConns is what a single audit service needs: one for the chain, the rest for probes and leases.
+const auditConns = 4
+
+// StoreOptions is the database's part of the settings for ingest, audit and management commands: on PostgreSQL half of
+// the process's connections. The logger is the caller's.
 func StoreOptions(cfg *config.Config) store.Options {
-	return store.Options{
-		URL: cfg.Database.URL.Reveal(), ReadConns: poolSize(cfg), AuditKey: auth.AuditOutboxKey(cfg.Secret.AuditChain.Bytes()),
-		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour,
-	}
+	return poolOptions(cfg, cfg.Database.PoolSize-cfg.Database.PoolSize/2)
 }
 
-// poolSize is the connection pool: the setting speaks of PostgreSQL, SQLite takes its own default.
-func poolSize(cfg *config.Config) int {
-	if cfg.Database.Engine() == config.EngineSQLite {
-		return 0
-	}
-	return cfg.Database.PoolSize
+// RequestOptions is the same for the API of a process that does everything: the other half, so that slow requests never
+// take a connection from ingest, and the time limits of requests.
+func RequestOptions(cfg *config.Config) store.Options {
+	return requestLimits(cfg, poolOptions(cfg, max(1, cfg.Database.PoolSize/2)))
 }
+
+// roleOptions is the same for a single service, which has the process's connections for itself.
+func roleOptions(cfg *config.Config, role string) store.Options {
+	switch role {
+	case config.RoleAPI:
+		return requestLimits(cfg, poolOptions(cfg, cfg.Database.PoolSize))
+	case config.RoleAudit:
+		return poolOptions(cfg, min(auditConns, cfg.Database.PoolSize))
+	}
+	return poolOptions(cfg, cfg.Database.PoolSize)
+}
+
+// poolOptions are options with a pool of the given size: the settings speak of PostgreSQL, SQLite takes its own defaults.
+func poolOptions(cfg *config.Config, conns int) store.Options {
+	o := store.Options{
+		URL: cfg.Database.URL.Reveal(), AuditKey: auth.AuditOutboxKey(cfg.Secret.AuditChain.Bytes()),
+		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour,
+	}
+	if cfg.Database.Engine() == config.EngineSQLite {
+		return o
+	}
+	o.ReadConns = conns
+	o.StatementTimeout = max(millis(cfg.Database.StatementMS), backgroundStatement)
+	o.LockTimeout = max(millis(cfg.Database.LockMS), backgroundLock)
+	o.IdleInTxTimeout = max(millis(cfg.Database.IdleInTxMS), backgroundIdle)
+	return o
+}
+
+// What background work gets at least: a merge or a deletion may take longer than anybody would wait for a page.
+const (
+	backgroundStatement = 30 * time.Second
+	backgroundLock      = 10 * time.Second
+	backgroundIdle      = time.Minute
+)
+
+func requestLimits(cfg *config.Config, o store.Options) store.Options {
+	if cfg.Database.Engine() == config.EnginePostgreSQL {
+		o.StatementTimeout = millis(cfg.Database.StatementMS)
+		o.LockTimeout, o.IdleInTxTimeout = millis(cfg.Database.LockMS), millis(cfg.Database.IdleInTxMS)
+	}
+	return o
+}
+
+func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // ErrUnfinishedCopy says that a database holds only a part of an installation.
 var ErrUnfinishedCopy = errors.New("a copy into this database was begun and not finished: run the same 'z4j copy-to' again, it goes on where it stopped")
 
-// AwaitStore opens the database of the settings and waits until it answers and has the schema of this binary. A database
+// AwaitStore opens the database of the settings for a single service and waits until it answers and has the schema of this binary. A database
 // that can never do (too old, without the needed rights, migrated by a newer version) is an *ExitError at once.
-func AwaitStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
-	o := StoreOptions(cfg)
+func AwaitStore(ctx context.Context, cfg *config.Config, role string, log *slog.Logger) (*store.Store, error) {
+	o := roleOptions(cfg, role)
 	o.Logger = log
 	var reported time.Time
 	for {

@@ -25,6 +25,12 @@ func (s *Store) ExecForTest(ctx context.Context, query string, rows ...[]any) er
 	})
 }
 
+// Sleep is a statement that takes its time.
+func (tx *Tx) Sleep(ctx context.Context, seconds int) error {
+	_, err := tx.db.Exec(ctx, "SELECT pg_sleep($1)", seconds)
+	return err
+}
+
 // InternForTest interns names.
 func (s *Store) InternForTest(ctx context.Context, texts ...string) (ids []int64, err error) {
 	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,9 +44,15 @@ func openPostgres(ctx context.Context, o Options) (engine, error) {
 	if o.ReadConns > 0 {
 		cfg.MaxConns = int32(min(o.ReadConns, 500)) //nolint:gosec // bounded by min
 	}
+	if u, err := url.Parse(o.URL); err == nil && !u.Query().Has("connect_timeout") {
+		// The driver's own two minutes would keep a request waiting for a server that does not even refuse.
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	for k, v := range map[string]string{
-		"application_name": "z4j", "statement_timeout": "30000", "lock_timeout": "10000",
-		"idle_in_transaction_session_timeout": "60000", "timezone": "UTC",
+		"application_name": "z4j", "timezone": "UTC",
+		"statement_timeout":                   millis(o.StatementTimeout, 30*time.Second),
+		"lock_timeout":                        millis(o.LockTimeout, 10*time.Second),
+		"idle_in_transaction_session_timeout": millis(o.IdleInTxTimeout, time.Minute),
 	} {
 		if _, set := cfg.ConnConfig.RuntimeParams[k]; !set {
 			cfg.ConnConfig.RuntimeParams[k] = v
@@ -62,6 +70,17 @@ func openPostgres(ctx context.Context, o Options) (engine, error) {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	return &pg{pool: pool}, nil
+}
+
+// connectTimeout bounds one attempt to connect.
+const connectTimeout = 5 * time.Second
+
+// millis is a time-out in PostgreSQL's words.
+func millis(d, or time.Duration) string {
+	if d <= 0 {
+		d = or
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10)
 }
 
 func (p *pg) name() string  { return "postgresql" }
@@ -200,6 +219,11 @@ func (p *pg) close() error {
 }
 
 func (p *pg) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
+
+func (p *pg) outOfTime(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.Code == "57014"
+}
 
 func (p *pg) mapErr(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -258,6 +258,9 @@ func (l *lite) close() error {
 // skipLocked is empty: the one writer already excludes everybody else.
 func (l *lite) skipLocked() string { return "" }
 
+// outOfTime is never so: SQLite has no limit for a statement.
+func (l *lite) outOfTime(error) bool { return false }
+
 func (l *lite) mapErr(err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, sql.ErrNoRows):

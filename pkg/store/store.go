@@ -53,6 +53,9 @@ type Options struct {
 	Logger *slog.Logger
 	// ReadConns bounds the read pool of SQLite (default 4) or the pool of PostgreSQL (default 10).
 	ReadConns int
+	// StatementTimeout, LockTimeout and IdleInTxTimeout bound what PostgreSQL does for a connection of this pool, unless the
+	// URL says otherwise (30 s, 10 s, 60 s).
+	StatementTimeout, LockTimeout, IdleInTxTimeout time.Duration
 	// AuditKey signs audit_outbox rows from the moment of their insertion. Required for InTx(...).Audit.
 	AuditKey []byte
 	// EventRetention is how old an event may be and still be stored; older ones only update their task. 0 keeps all.
@@ -111,6 +114,8 @@ type engine interface {
 	lockAuditChain(ctx context.Context, h db.DBTX) error
 	missingAuditTriggers(ctx context.Context) ([]string, error)
 	mapErr(err error) error
+	// outOfTime reports whether a statement had all the time it may have: the same again would only take as long.
+	outOfTime(err error) bool
 	// skipLocked ends a SELECT that locks its rows and leaves out those another transaction holds.
 	skipLocked() string
 	close() error
@@ -215,7 +220,7 @@ func (s *Store) inTx(ctx context.Context, bulk bool, fn func(ctx context.Context
 		err = s.eng.tx(context.WithValue(ctx, txKey{s}, true), bulk, func(ctx context.Context, h db.DBTX) error {
 			return fn(ctx, &Tx{s: s, db: h})
 		})
-		if err = s.err(err); !errors.Is(err, domain.ErrTransient) || bulk || ctx.Err() != nil {
+		if err = s.err(err); !errors.Is(err, domain.ErrTransient) || bulk || ctx.Err() != nil || s.eng.outOfTime(err) {
 			return err
 		}
 	}

@@ -116,3 +116,18 @@ func TestSchemaVersion(t *testing.T) {
 		}
 	})
 }
+
+// TestStatementTimeout has PostgreSQL end a statement that takes longer than it may: the caller learns that it may try
+// later, and a transaction is not repeated to wait as long again.
+func TestStatementTimeout(t *testing.T) {
+	t.Parallel()
+	s := storetest.Postgres(t, func(o *store.Options) { o.StatementTimeout, o.LockTimeout = 200*time.Millisecond, 100*time.Millisecond })
+	runs := 0
+	err := s.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		runs++
+		return tx.Sleep(ctx, 30)
+	})
+	if !errors.Is(err, domain.ErrTransient) || runs != 1 {
+		t.Errorf("a statement out of time: %v after %d runs, want ErrTransient after one", err, runs)
+	}
+}

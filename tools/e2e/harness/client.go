@@ -28,6 +28,23 @@ func NewClient(base string) *Client {
 	return &Client{base: base, http: &http.Client{Jar: jar, Timeout: 40 * time.Second}}
 }
 
+// At is the same browser at another address of the brain.
+func (c *Client) At(base string) *Client { return &Client{base: base, http: c.http} }
+
+// Headers is Get for who only looks at status and headers.
+func (c *Client) Headers(path string) (int, http.Header, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.base+"/api/v1"+path, nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("GET %s: %w", path, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("GET %s: %w", path, err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode, resp.Header, nil
+}
+
 // Jar holds the client's cookies, for a socket of the same browser.
 func (c *Client) Jar() http.CookieJar { return c.http.Jar }
 

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -83,4 +86,46 @@ func (p *Postgres) Start(t testing.TB) {
 // URL names the server's database.
 func (p *Postgres) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", p.port)
+}
+
+// Lock holds a table against everybody until the returned function is called, or the test ends.
+func (p *Postgres) Lock(t testing.TB, table string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, "psql"), "-X", "-q", "-d", p.URL()) //nolint:gosec // likewise
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() {
+		cancel()
+		_ = cmd.Wait()
+	})
+	t.Cleanup(release)
+	if _, err := fmt.Fprintf(in, "BEGIN; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE;\n", table); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, 10*time.Second, "the table is locked", func() error {
+		return Equal("locks", p.count(t, "SELECT count(*) FROM pg_locks WHERE relation = '"+table+"'::regclass AND mode = 'AccessExclusiveLock' AND granted"), 1)
+	})
+	return release
+}
+
+// Waiting is how many connections wait for a lock.
+func (p *Postgres) Waiting(t testing.TB) int {
+	t.Helper()
+	return p.count(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+}
+
+func (p *Postgres) count(t testing.TB, query string) int {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-X", "-q", "-A", "-t", "-d", p.URL(), "-c", query).CombinedOutput() //nolint:gosec // likewise
+	n, cerr := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil || cerr != nil {
+		t.Fatalf("%s: %v: %s", query, err, out)
+	}
+	return n
 }

@@ -189,14 +189,16 @@ func (a *app) serve(cmd *cobra.Command, f serveFlags) error {
 
 // brain is the four services over one database and one bus.
 type brain struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	store   *store.Store
-	bus     bus.Bus
-	audit   *audit.Service
-	ingest  *ingest.Service
-	api     *api.Service
-	gateway *gateway.Gateway
+	cfg   *config.Config
+	log   *slog.Logger
+	store *store.Store
+	// requests is the API's handle on the same database: on PostgreSQL with connections of its own, on SQLite store itself.
+	requests *store.Store
+	bus      bus.Bus
+	audit    *audit.Service
+	ingest   *ingest.Service
+	api      *api.Service
+	gateway  *gateway.Gateway
 }
 
 // newBrain builds the services. On an error the caller still owns s.
@@ -206,14 +208,29 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 		return nil, err
 	}
 	registry := obs.NewRegistry()
-	b := &brain{cfg: cfg, log: log, store: s}
+	b := &brain{cfg: cfg, log: log, store: s, requests: s}
 	if b.bus, err = launch.OpenBus(ctx, w.Bus, s, log, registry); err != nil {
 		return nil, err
 	}
+	if cfg.Database.Engine() == config.EnginePostgreSQL {
+		o := w.Requests
+		o.Logger = log
+		if b.requests, err = store.Open(ctx, o); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the API's connections: %w", err), b.bus.Close())
+		}
+	}
 	if err := b.build(w, list, registry); err != nil {
-		return nil, errors.Join(err, b.bus.Close())
+		return nil, errors.Join(err, b.bus.Close(), b.closeRequests())
 	}
 	return b, nil
+}
+
+// closeRequests closes the API's connections where they are its own.
+func (b *brain) closeRequests() error {
+	if b.requests == b.store {
+		return nil
+	}
+	return b.requests.Close()
 }
 
 func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry) (err error) {
@@ -228,8 +245,8 @@ func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry)
 		return fmt.Errorf("ingest service: %w", err)
 	}
 	if b.api, err = api.New(w.API, api.Deps{
-		Store: b.store, Bus: b.bus, Logger: b.log.With("service", "api"), Registry: registry,
-		Resolver: httpx.NewIPResolver(w.Gateway.TrustedProxies), AllowedHost: list.AllowsHost, AuditHealth: api.StoredAuditHealth(b.store),
+		Store: b.requests, Bus: b.bus, Logger: b.log.With("service", "api"), Registry: registry,
+		Resolver: httpx.NewIPResolver(w.Gateway.TrustedProxies), AllowedHost: list.AllowsHost, AuditHealth: api.StoredAuditHealth(b.requests),
 	}); err != nil {
 		return fmt.Errorf("api service: %w", err)
 	}
@@ -265,5 +282,5 @@ func (b *brain) run(ctx context.Context, ln net.Listener) error {
 
 // close releases bus and database.
 func (b *brain) close() error {
-	return errors.Join(slices.DeleteFunc([]error{b.bus.Close(), b.store.Close()}, func(err error) bool { return err == nil })...)
+	return errors.Join(slices.DeleteFunc([]error{b.bus.Close(), b.closeRequests(), b.store.Close()}, func(err error) bool { return err == nil })...)
 }

@@ -20,6 +20,7 @@ import (
 // so that a test can tell which settings reach somebody and which would be ignored in silence.
 type wiring struct {
 	Store    store.Options
+	Requests store.Options
 	Bus      bus.Config
 	Audit    audit.Config
 	Ingest   ingest.Config
@@ -32,7 +33,7 @@ type wiring struct {
 // wire takes the settings apart.
 func wire(cfg *config.Config) (wiring, error) {
 	w := wiring{
-		Store: launch.StoreOptions(cfg), Bus: launch.BusConfig(cfg), Audit: audit.ConfigFrom(cfg),
+		Store: launch.StoreOptions(cfg), Requests: launch.RequestOptions(cfg), Bus: launch.BusConfig(cfg), Audit: audit.ConfigFrom(cfg),
 		Master: cfg.Secret.Master.Bytes(), Previous: launch.SecretBytes(cfg.Secret.PreviousMasters),
 	}
 	var err error
