@@ -205,3 +205,36 @@ func TestLatestAgentStatus(t *testing.T) {
 		}
 	})
 }
+
+// TestRepeatedReportsAreRare checks that an agent's report is kept when it tells something new, and every five minutes.
+func TestRepeatedReportsAreRare(t *testing.T) {
+	t.Parallel()
+	eachWithClock(t, func(t *testing.T, s *store.Store, c *clock) {
+		agent := storetest.Agent(t, s)
+		want := int64(0)
+		report := func(worker string, key uint64, kept bool) {
+			t.Helper()
+			c.at = c.at.Add(10 * time.Second)
+			send(t, s, &store.IngestItem{Agent: agent, WorkerID: worker, At: c.at, Status: []byte(`{}`), StatusKey: key})
+			if kept {
+				want++
+			}
+			rows, err := s.AgentStatuses(t.Context(), agent.ID, 1000)
+			if err != nil || int64(len(rows)) != want {
+				t.Fatalf("%d reports are kept, %v; want %d", len(rows), err, want)
+			}
+		}
+		report("one", 7, true)
+		report("two", 7, true)
+		for range 28 {
+			report("one", 7, false)
+		}
+		report("one", 8, true)
+		report("one", 7, true)
+		for range 29 {
+			report("one", 7, false)
+		}
+		report("one", 7, true)
+		report("one", 0, true)
+	})
+}

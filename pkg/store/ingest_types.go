@@ -103,6 +103,9 @@ type IngestItem struct {
 	Heartbeat *HeartbeatInput
 	// Status is the payload of an agent_status frame to be kept, JSON.
 	Status []byte
+	// StatusKey stands for what the payload tells: a payload with the key of the one kept before is kept every StatusEvery
+	// only. 0 keeps it always.
+	StatusKey uint64
 
 	// Accepted counts the newly stored events after Ingest returned nil.
 	Accepted int

@@ -28,7 +28,7 @@ type seenCache struct {
 }
 
 type seenKey struct {
-	// 'q' queue, 'd' depth, 's' sample of a depth, 'w' worker, 'r' worker report, 'a' agent, 'e' an agent's events, 'p' agent process
+	// 'q' queue, 'd' depth, 's' sample of a depth, 'w' worker, 'r' worker report, 'a' agent, 'e' an agent's events, 'p' agent process, 't' what it tells of itself
 	kind         byte
 	id           int64
 	engine, name string
@@ -41,7 +41,8 @@ type seenVal struct {
 	of time.Time
 }
 
-const maxSeen = 50_000
+// maxSeen bounds the cache: three or four entries for each agent process, some for each queue and worker.
+const maxSeen = 200_000
 
 func newSeenCache() *seenCache { return &seenCache{last: make(map[seenKey]seenVal)} }
 
@@ -104,7 +105,7 @@ func (b *ingestBatch) see(ctx context.Context) error {
 				return err
 			}
 		}
-		if it.Status != nil {
+		if it.Status != nil && b.statusDue(it) {
 			if err := b.s.q.InsertAgentStatus(ctx, b.tx.db, db.InsertAgentStatusParams{
 				AgentID: it.Agent.ID, WorkerID: it.WorkerID, CapturedAt: b.now, Payload: string(it.Status),
 			}); err != nil {
@@ -141,6 +142,26 @@ func (b *ingestBatch) markEvent(k seenKey, at time.Time) bool {
 		at = v.of
 	}
 	b.marks[k] = seenVal{at: b.now, of: at}
+	return true
+}
+
+// StatusEvery is how often an agent's report is kept that tells nothing new.
+const StatusEvery = 5 * time.Minute
+
+// statusDue reports whether a self report is worth a row: agents send one every ten seconds, nearly all of them equal.
+func (b *ingestBatch) statusDue(it *IngestItem) bool {
+	if it.StatusKey == 0 {
+		return true
+	}
+	k := seenKey{'t', it.Agent.ID, "", it.WorkerID}
+	v, ok := b.marks[k]
+	if !ok {
+		v, ok = b.s.seen.newest(k)
+	}
+	if ok && v.sum == it.StatusKey && b.now.Sub(v.at) < StatusEvery {
+		return false
+	}
+	b.marks[k] = seenVal{at: b.now, sum: it.StatusKey}
 	return true
 }
 

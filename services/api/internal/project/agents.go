@@ -184,9 +184,9 @@ func agentPublic(p store.Project, a store.Agent) (AgentPublic, error) {
 	return out, nil
 }
 
-// lately is how far behind an agent's newest report those of its other processes may lie to count as of now. They come
-// every ten seconds; a process that stopped leaves its last one behind.
-const lately = time.Minute
+// lately is how far behind an agent's newest report those of its other processes may lie to count as of now. One that
+// tells nothing new is kept every five minutes; a process that stopped leaves its last one behind.
+const lately = store.StatusEvery + time.Minute
 
 // report adds what the agent's processes told last, newest first.
 func (a *AgentPublic) report(statuses []store.AgentStatus) {

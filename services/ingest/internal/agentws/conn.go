@@ -257,7 +257,7 @@ func (c *Conn) handle(ctx context.Context, frame []byte) error {
 			return nil
 		}
 		e := c.entry(env)
-		e.Item.Status = c.decoder.Status(env.Payload)
+		e.Item.Status, e.Item.StatusKey = c.decoder.Status(env.Payload)
 		return c.submit(ctx, e)
 	case wire.TypeCommandAck:
 		id, ok := commandID(env)

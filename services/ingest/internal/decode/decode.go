@@ -5,6 +5,9 @@
 package decode
 
 import (
+	"hash/maphash"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -267,14 +270,59 @@ func cut(s string, n int) string {
 	return s
 }
 
-// Status returns an agent_status payload to keep, nil when there is nothing worth it.
-func (d *Decoder) Status(payload []byte) []byte {
+// Status returns an agent_status payload to keep, nil when there is nothing worth it, and a key of what it tells: equal
+// for payloads that differ only in what passes by itself, such as the age of the session.
+func (d *Decoder) Status(payload []byte) (kept []byte, key uint64) {
 	if payload == nil || len(payload) > maxStatus {
-		return nil
+		return nil, 0
 	}
 	red, changed := d.Redact.JSON(nil, payload)
 	if !changed {
 		red = append([]byte(nil), payload...)
 	}
-	return red
+	return red, statusKey(payload)
+}
+
+// Below these a buffer is as good as empty; above, its depth and age tell something new when they double.
+const (
+	fewBuffered  = 16
+	shortBacklog = 8
+)
+
+// statusSeed makes the keys of this process; they are compared within it only.
+var statusSeed = maphash.MakeSeed()
+
+func statusKey(payload []byte) uint64 {
+	var h maphash.Hash
+	h.SetSeed(statusSeed)
+	err := wire.ScanObject(payload, func(name, value []byte) error {
+		if string(name) == "current_session_age_seconds" {
+			return nil
+		}
+		_, _ = h.Write(name)
+		_ = h.WriteByte(':')
+		f, number := wire.FloatOf(value)
+		switch string(name) {
+		case "buffer_depth":
+			value = magnitude(f, number, fewBuffered)
+		case "buffer_oldest_age_seconds":
+			value = magnitude(f, number, shortBacklog)
+		}
+		_, _ = h.Write(value)
+		return h.WriteByte(',')
+	})
+	if err != nil {
+		return 0
+	}
+	return max(1, h.Sum64())
+}
+
+// magnitude stands for all numbers below least, then for those of the same power of two. What is no number, as null for
+// the age of an empty buffer, counts as none.
+func magnitude(f float64, number bool, least float64) []byte {
+	if !number || f < least {
+		return []byte("few")
+	}
+	_, exponent := math.Frexp(f)
+	return strconv.AppendInt(nil, int64(exponent), 10)
 }

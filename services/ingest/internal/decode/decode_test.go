@@ -186,3 +186,37 @@ func FuzzPayloads(f *testing.F) {
 		d.Status(payload)
 	})
 }
+
+// TestStatusKey checks which reports of an agent count as telling the same.
+func TestStatusKey(t *testing.T) {
+	d := decoder(t)
+	key := func(depth, oldest, age, streak string) uint64 {
+		_, k := d.Status([]byte(`{"telemetry_loss":null,"connection_failure_streak":` + streak + `,"current_session_age_seconds":` + age +
+			`,"buffer_depth":` + depth + `,"buffer_oldest_age_seconds":` + oldest + `}`))
+		if k == 0 {
+			t.Fatal("no key for a report that can be read")
+		}
+		return k
+	}
+	idle := key("0", "null", "10.5", "0")
+	for _, c := range []struct {
+		what, depth, oldest, age, streak string
+		same                             bool
+	}{
+		{"a session grown older", "0", "null", "20.5", "0", true},
+		{"a buffer that is being emptied", "3", "0.4", "30.5", "0", true},
+		{"a full buffer", "100", "null", "10.5", "0", false},
+		{"an old buffer", "3", "9", "10.5", "0", false},
+		{"failures", "0", "null", "10.5", "1", false},
+	} {
+		if got := key(c.depth, c.oldest, c.age, c.streak); (got == idle) != c.same {
+			t.Errorf("%s: same as idle = %t, want %t", c.what, got == idle, c.same)
+		}
+	}
+	if key("1000", "null", "1", "0") != key("900", "null", "1", "0") || key("1100", "null", "1", "0") == key("900", "null", "1", "0") {
+		t.Error("a deep buffer tells something new when its depth doubles, not before")
+	}
+	if _, k := d.Status([]byte("no object")); k != 0 {
+		t.Error("a report that can't be read has a key")
+	}
+}

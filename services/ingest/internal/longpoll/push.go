@@ -228,7 +228,8 @@ func (s *Server) frame(q *request, dec *decode.Decoder, env wire.Envelope, job *
 	case wire.TypeHeartbeat:
 		item().Heartbeat = dec.Heartbeat(env.Payload)
 	case wire.TypeAgentStatus:
-		item().Status = dec.Status(env.Payload)
+		it := item()
+		it.Status, it.StatusKey = dec.Status(env.Payload)
 	case wire.TypeCommandAck:
 		if id, err := uuid.Parse(env.ID); err == nil {
 			ack := wire.DecodeCommandAck(env.Payload)
