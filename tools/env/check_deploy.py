@@ -25,7 +25,7 @@ for source in [*root.glob("services/**/*.go"), *root.glob("pkg/**/*.go")]:
 
 for name in ("", ".postgres", ".services", ".caddy", ".monitoring"):
     top = yaml.safe_load((root / f"docker-compose{name}.yml").read_text())
-    for path in top["include"]:
+    for path in (part["path"] for part in top["include"]):
         text = (root / path).read_text()
         compose = yaml.safe_load(text)
         for variable, demand in re.findall(r"\$\{([A-Z0-9_]+)(:\?[^}]*)?", text):
@@ -61,7 +61,17 @@ for path in [root / "deploy/prometheus/rules.yml", *root.glob("deploy/grafana/*.
         if name not in recorded:
             problems.append(f"{path.name}: no rule records {name}")
 
+# What a rendering must hold of each kind.
+parts = {
+    "base": {"Namespace": 1, "ServiceAccount": 1, "ConfigMap": 1, "Secret": 1, "Service": 1, "Deployment": 1, "PodDisruptionBudget": 1, "NetworkPolicy": 2, "Ingress": 1},
+    "services": {"Job": 1, "Deployment": 4, "Service": 3, "PodDisruptionBudget": 4, "HorizontalPodAutoscaler": 1, "NetworkPolicy": 6, "Ingress": 1, "Secret": 1},
+    "monitoring": {"ConfigMap": 4, "Deployment": 4, "Job": 1},
+}
 for manifest in sys.argv[2:]:
+    kinds = [document["kind"] for document in yaml.safe_load_all(Path(manifest).read_text())]
+    for kind, count in parts[Path(manifest).stem].items():
+        if kinds.count(kind) < count:
+            problems.append(f"{manifest}: {kinds.count(kind)} of at least {count} objects of kind {kind}")
     for document in yaml.safe_load_all(Path(manifest).read_text()):
         pod = document.get("spec", {}).get("template", {}).get("spec") if document["kind"] in ("Deployment", "Job") else None
         if not pod:
@@ -73,6 +83,10 @@ for manifest in sys.argv[2:]:
                 problems.append(f"{manifest}: {what} is not restricted")
             if not container["resources"]["limits"]["memory"]:
                 problems.append(f"{manifest}: {what} has no memory limit")
+            if document["kind"] == "Deployment":
+                for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                    if probe not in container:
+                        problems.append(f"{manifest}: {what} has no {probe}")
         if not pod["securityContext"]["runAsNonRoot"]:
             problems.append(f"{manifest}: {what} runs as root")
     done = subprocess.run(["kubernetes-validate", "--strict", manifest], capture_output=True, text=True, check=False)
