@@ -61,7 +61,7 @@ e2e: build ## real agents against the real binary (RUN=TestName picks one, STORE
 	@Z4J_E2E_STORE=$(STORE) scripts/with-services go test -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)',-skip '$(if $(filter services,$(STORE)),,TestServicesSurvive|)$(if $(filter replicas,$(STORE)),TestNothing,TestReplicas)') github.com/z4jdev/z4j/tools/e2e/...
 
 .PHONY: bench
-bench: binary ## measure and write docs/benchmarks.md
+bench: binary ## measure and write docs/benchmarks.md and docs/benchmarks.json
 	@scripts/bench
 
 .PHONY: fuzz

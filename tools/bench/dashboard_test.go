@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,14 +61,11 @@ func BenchmarkDashboard(b *testing.B) {
 		b.Errorf("the script is over its budget: %v\n%s", err, budget)
 	}
 	table := dashboardTable(audits)
-	text := fmt.Sprintf("%s\nMeasured at commit %s (%s) on the same machine with Chromium, on a project with 100,000 tasks, served by the brain beside it.\n\n", dashboardSection, commit(root), time.Now().UTC().Format("2006-01-02"))
+	text := fmt.Sprintf("%s\n\n%s In Chromium, on a project with 100,000 tasks, served by the brain beside it.\n\n", dashboardSection, measuredAt(root))
 	text += table + "\n| | |\n|---|---:|\n"
 	text += fmt.Sprintf("| script of the first load, gzip | %s |\n", strings.TrimPrefix(strings.TrimSpace(budget), "initial JavaScript: "))
 	text += fmt.Sprintf("| scrolling through 100,000 tasks, median | %.0f frames/s |\n| slowest twentieth of the frames | %.0f frames/s |\n\n", scrolled.Median, scrolled.Slow)
-	if err := replaceDashboard(root, text); err != nil {
-		b.Fatal(err)
-	}
-	b.Log("\n" + text)
+	publish(b, root, "dashboard", dashboardSection, text, map[string]any{"audits": audits, "scroll": scrolled})
 	b.ReportMetric(scrolled.Median, "frames/s")
 	for _, a := range audits {
 		if a.Performance < 95 || a.Accessibility < 95 || a.BestPractices < 100 {
@@ -148,23 +144,4 @@ func dashboardTable(audits []audit) string {
 	}
 	s.WriteString("\nThe first three are Lighthouse's scores for a desktop, medians of three loads.\n")
 	return s.String()
-}
-
-// replaceDashboard puts the section into the page and leaves the others.
-func replaceDashboard(root, text string) error {
-	file := filepath.Join(root, "docs", "benchmarks.md")
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read the figures: %w", err)
-	}
-	page := string(old)
-	if was := section(page, dashboardSection, notes); was != "" {
-		page = strings.Replace(page, was, text, 1)
-	} else {
-		page = strings.Replace(page, notes, text+notes, 1)
-	}
-	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
-		return fmt.Errorf("write the figures: %w", err)
-	}
-	return nil
 }

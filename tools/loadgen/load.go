@@ -4,6 +4,7 @@ package loadgen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-// Load describes a stream of events at full speed.
+// Load describes a stream of events, at full speed unless Rate says otherwise.
 type Load struct {
 	// Agents are the connections to use, one Config each.
 	Agents []Config
@@ -22,17 +23,31 @@ type Load struct {
 	Window int
 	// Frames ends a connection's stream after that many frames; 0 means until the context ends.
 	Frames int
+	// For ends the streams after a time, but waits for the acknowledgements of what was sent by then: after it, what is
+	// sent is what is acknowledged is what is stored. 0 means until Frames or the end of the context.
+	For time.Duration
+	// Rate is the events a second of all connections together; 0 is as fast as the brain takes them. A frame
+	// that cannot leave when it is due, because the window is full, is late, and its latency counts from
+	// when it was due.
+	Rate float64
 	// Prefix starts every task id, so that runs do not collapse into each other.
 	Prefix string
+	// Make makes the n-th event of a connection; nil makes three events a task, in the shape of Celery's.
+	Make func(agent, n int) Event
 	// OnAck, if set, is told the events of each acknowledged frame. It is called from several
 	// goroutines.
 	OnAck func(events []Event)
+	// Latency, if set, takes for each frame the time from when it was due to its acknowledgement.
+	Latency *Latencies
+	// OnDue, if set, is told at each acknowledgement when the frame was due; Push.Acked is one.
+	OnDue func(due time.Time)
 }
 
 // Result is what a run measured.
 type Result struct {
 	Sent, Acked int64 // events
-	Took        time.Duration
+	// Took is the time from the first event to the last acknowledgement.
+	Took time.Duration
 }
 
 // PerSecond is the rate of acknowledged events.
@@ -58,7 +73,8 @@ func Run(ctx context.Context, load Load) (Result, error) {
 	began := time.Now()
 	for i, a := range agents {
 		wg.Go(func() {
-			if err := stream(ctx, a, i, load, &sent, &acked); err != nil && ctx.Err() == nil {
+			s := stream{a: a, number: i, load: &load, began: began, sent: &sent, acked: &acked}
+			if err := s.run(ctx); err != nil && ctx.Err() == nil {
 				errs <- err
 			}
 		})
@@ -73,49 +89,107 @@ func Run(ctx context.Context, load Load) (Result, error) {
 	return Result{Sent: sent.Load(), Acked: acked.Load(), Took: took}, err
 }
 
-// stream sends on one goroutine and reads acknowledgements on another; the window between them is
+// stream is one connection of a load.
+type stream struct {
+	a           *Agent
+	number      int
+	load        *Load
+	began       time.Time
+	sent, acked *atomic.Int64
+}
+
+// interval is the time between two frames of a connection, 0 at full speed.
+func (s *stream) interval() time.Duration {
+	if s.load.Rate <= 0 {
+		return 0
+	}
+	frames := s.load.Rate / float64(max(s.load.EventsPerFrame, 1)) / float64(len(s.load.Agents))
+	return time.Duration(float64(time.Second) / frames)
+}
+
+// errUnanswered is the end of a stream whose last frames nobody acknowledged.
+var errUnanswered = errors.New("frames were not acknowledged within 100 seconds of the last one sent")
+
+// run sends on one goroutine and reads acknowledgements on another; the window between them is
 // what keeps a slow brain from being flooded.
-func stream(ctx context.Context, a *Agent, number int, load Load, sent, acked *atomic.Int64) error {
+func (s *stream) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, a.Close)
+	stop := context.AfterFunc(ctx, s.a.Close)
 	defer stop()
-	defer a.Close()
+	defer s.a.Close()
 
-	size := max(load.EventsPerFrame, 1)
-	window := max(load.Window, 1)
-	slots := make(chan struct{}, window)
-	inFlight := &book{frames: map[string][]Event{}}
-
+	slots := make(chan struct{}, max(s.load.Window, 1))
+	flying := &book{frames: map[string]flight{}}
 	reader := make(chan error, 1)
-	done := make(chan struct{})
-	go func() {
-		count := 0
-		for {
-			id, _, err := a.ReceiveAck()
-			if err != nil {
-				reader <- err
-				return
-			}
-			events, known := inFlight.take(id)
-			if !known {
-				reader <- fmt.Errorf("frame %q was acknowledged but not sent, or twice", id)
-				return
-			}
-			acked.Add(int64(size))
-			if load.OnAck != nil {
-				load.OnAck(events)
-			}
-			<-slots
-			if count++; load.Frames > 0 && count == load.Frames {
-				close(done)
-				return
+	go func() { reader <- s.readAcks(flying, slots) }()
+
+	if err := s.send(ctx, flying, slots, reader); err != nil {
+		return err
+	}
+	// Full again, it holds no frame that is on its way.
+	patience := time.NewTimer(100 * time.Second)
+	defer patience.Stop()
+	for range cap(slots) {
+		select {
+		case slots <- struct{}{}:
+		case err := <-reader:
+			return err
+		case <-patience.C:
+			return errUnanswered
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *stream) readAcks(flying *book, slots chan struct{}) error {
+	size := int64(max(s.load.EventsPerFrame, 1))
+	for {
+		id, _, err := s.a.ReceiveAck()
+		if err != nil {
+			return err
+		}
+		f, known := flying.take(id)
+		if !known {
+			return fmt.Errorf("frame %q was acknowledged but not sent, or twice", id)
+		}
+		s.acked.Add(size)
+		if s.load.Latency != nil {
+			s.load.Latency.Add(time.Since(f.due))
+		}
+		if s.load.OnDue != nil {
+			s.load.OnDue(f.due)
+		}
+		if s.load.OnAck != nil {
+			s.load.OnAck(f.events)
+		}
+		<-slots
+	}
+}
+
+func (s *stream) send(ctx context.Context, flying *book, slots chan struct{}, reader chan error) error {
+	size := max(s.load.EventsPerFrame, 1)
+	interval := s.interval()
+	// Connections take turns instead of sending all at once.
+	due := s.began.Add(interval * time.Duration(s.number) / time.Duration(len(s.load.Agents)))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	events := make([]Event, size)
+	for n := 0; s.load.Frames == 0 || n < s.load.Frames; n++ {
+		if interval > 0 {
+			if wait := time.Until(due); wait > 0 {
+				timer.Reset(wait)
+				select {
+				case <-timer.C:
+				case err := <-reader:
+					return err
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
 		}
-	}()
-
-	events := make([]Event, size)
-	for n := 0; load.Frames == 0 || n < load.Frames; n++ {
 		select {
 		case slots <- struct{}{}:
 		case err := <-reader:
@@ -123,47 +197,59 @@ func stream(ctx context.Context, a *Agent, number int, load Load, sent, acked *a
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		now := time.Now()
+		if s.load.For > 0 && now.Sub(s.began) >= s.load.For {
+			<-slots
+			return nil
+		}
+		if interval == 0 {
+			due = now
+		}
 		for i := range events {
-			events[i] = sample(load.Prefix, number, n*size+i)
+			if s.load.Make != nil {
+				events[i] = s.load.Make(s.number, n*size+i)
+			} else {
+				events[i] = sample(s.load.Prefix, s.number, n*size+i)
+			}
 		}
 		id := "ev_" + events[0].ID
-		if load.OnAck != nil {
-			inFlight.put(id, slices.Clone(events))
-		} else {
-			inFlight.put(id, nil)
+		f := flight{due: due}
+		if s.load.OnAck != nil {
+			f.events = slices.Clone(events)
 		}
-		if err := a.Send(id, events...); err != nil {
+		flying.put(id, f)
+		if err := s.a.Send(id, events...); err != nil {
 			return err
 		}
-		sent.Add(int64(size))
+		s.sent.Add(int64(size))
+		due = due.Add(interval)
 	}
-	select {
-	case <-done:
-		return nil
-	case err := <-reader:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return nil
+}
+
+// flight is a frame that is not acknowledged yet.
+type flight struct {
+	due    time.Time
+	events []Event
 }
 
 type book struct {
 	mu     sync.Mutex
-	frames map[string][]Event
+	frames map[string]flight
 }
 
-func (b *book) put(id string, events []Event) {
+func (b *book) put(id string, f flight) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.frames[id] = events
+	b.frames[id] = f
 }
 
-func (b *book) take(id string) ([]Event, bool) {
+func (b *book) take(id string) (flight, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	events, ok := b.frames[id]
+	f, ok := b.frames[id]
 	delete(b.frames, id)
-	return events, ok
+	return f, ok
 }
 
 // kinds of one task's life, in order.

@@ -142,3 +142,46 @@ func BenchmarkRun(b *testing.B) {
 	}
 	b.ReportMetric(got.PerSecond(), "events/s")
 }
+
+func TestRunKeepsTheRateAndTellsLatency(t *testing.T) {
+	t.Parallel()
+	cfg := serve(t, &stub{})
+	var latency Latencies
+	due := make(chan time.Time, 1000)
+	got, err := Run(t.Context(), Load{
+		Agents: []Config{cfg, cfg}, Window: 16, Rate: 200, For: time.Second, Prefix: "r", Latency: &latency,
+		OnDue: func(at time.Time) { due <- at },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What leaves late leaves nevertheless: the number follows from rate and time, not from the machine's load.
+	if got.Sent != got.Acked || got.Sent < 150 || got.Sent > 202 {
+		t.Errorf("sent %d, acked %d; want about 200 of each", got.Sent, got.Acked)
+	}
+	if latency.Count() != got.Acked || int64(len(due)) != got.Acked {
+		t.Errorf("%d latencies and %d due times of %d frames", latency.Count(), len(due), got.Acked)
+	}
+}
+
+func TestLatencies(t *testing.T) {
+	t.Parallel()
+	var l Latencies
+	if l.Quantile(0.99) != 0 || l.Max() != 0 {
+		t.Errorf("empty: %s, %s", l.Quantile(0.99), l.Max())
+	}
+	for i := 1; i <= 10_000; i++ {
+		l.Add(time.Duration(i) * 100 * time.Microsecond)
+	}
+	for q, want := range map[float64]time.Duration{0.5: 500 * time.Millisecond, 0.99: 990 * time.Millisecond, 1: time.Second} {
+		if got := l.Quantile(q); got < want || got > want+want/16 {
+			t.Errorf("quantile %v is %s, want %s and at most a sixteenth more", q, got, want)
+		}
+	}
+	for us := uint64(0); us < 1<<20; us++ {
+		b := bucketOf(us)
+		if top := topOf(b); top < int64(us) || (b > 0 && topOf(b-1) >= int64(us)) {
+			t.Fatalf("%d us is in bucket %d, which ends at %d", us, b, top)
+		}
+	}
+}

@@ -25,10 +25,24 @@ type Postgres struct {
 	bin, dir string
 	port     int
 	as       *syscall.Credential
+	settings []string
 }
 
-// NewPostgres creates a cluster and starts it.
+// NewPostgres creates a cluster and starts it. It does not sync its disk.
 func NewPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	return newPostgres(t, "fsync=off")
+}
+
+// NewDurablePostgres creates a cluster that keeps what it committed through a power cut, for measurements. Its settings are
+// those of compose/postgres.yml.
+func NewDurablePostgres(t testing.TB) *Postgres {
+	t.Helper()
+	return newPostgres(t, "fsync=on", "synchronous_commit=on", "full_page_writes=on",
+		"shared_buffers=256MB", "effective_cache_size=1GB", "random_page_cost=1.1", "wal_compression=on")
+}
+
+func newPostgres(t testing.TB, settings ...string) *Postgres {
 	t.Helper()
 	bin := os.Getenv("Z4J_TEST_POSTGRES_BIN")
 	if bin == "" {
@@ -39,7 +53,7 @@ func NewPostgres(t testing.TB) *Postgres {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &Postgres{bin: bin, dir: dir, port: FreePort(t)}
+	p := &Postgres{bin: bin, dir: dir, port: FreePort(t), settings: settings}
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {
@@ -67,8 +81,14 @@ func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	// A killed server leaves its lock behind, and its processes may need a moment to end.
 	_ = os.Remove(filepath.Join(p.dir, "data", "postmaster.pid"))
-	p.Process = start(t, "postgres", options{dir: p.dir, user: p.as}, filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"),
-		"-p", strconv.Itoa(p.port), "-k", p.dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off")
+	argv := []string{
+		filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port), "-k", p.dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300",
+	}
+	for _, s := range p.settings {
+		argv = append(argv, "-c", s)
+	}
+	p.Process = start(t, "postgres", options{dir: p.dir, user: p.as}, argv...)
 	Eventually(t, 30*time.Second, "PostgreSQL answers", func() error {
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", p.port), time.Second)
 		if err != nil {

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package bench
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/z4jdev/z4j/tools/e2e/harness"
+	"github.com/z4jdev/z4j/tools/loadgen"
+)
+
+// kind is a way to run the brain.
+type kind string
+
+const (
+	onSQLite   kind = "SQLite"
+	onPostgres kind = "PostgreSQL"
+	asServices kind = "services on PostgreSQL"
+)
+
+// site is an installation under measurement, with its agents made and its processes started anew: the
+// password hash of the set-up takes 64 MiB, which is no part of what is measured.
+type site struct {
+	kind    kind
+	brain   *harness.Brain
+	api     *harness.Client
+	pg      *harness.Postgres
+	agents  []loadgen.Config
+	project string
+	db      string // the database's name on pg
+}
+
+// newSite starts an installation with n agents. PostgreSQL is a server of its own that syncs its disk,
+// not the one of the tests, which does not.
+func newSite(b *testing.B, k kind, n int, env ...string) *site {
+	b.Helper()
+	s := &site{kind: k}
+	// The harness loses a fifth of the hints on purpose; a measurement of delays must not.
+	env = append([]string{"Z4J_BUS_DROP_PERCENT=0"}, env...)
+	if k == onSQLite {
+		b.Setenv("Z4J_E2E_STORE", "")
+	} else {
+		s.pg = harness.NewDurablePostgres(b)
+		b.Setenv("Z4J_TEST_POSTGRES", s.pg.URL())
+		b.Setenv("Z4J_E2E_STORE", "postgres")
+		if k == asServices {
+			b.Setenv("Z4J_E2E_STORE", "services")
+		} else {
+			env = append(env, "Z4J_REDIS_URL=") // one process needs none
+		}
+	}
+	s.brain = harness.NewBrain(b, env...)
+	s.api = s.brain.Setup(b)
+	var p struct {
+		ID string `json:"id"`
+	}
+	if err := s.api.Get("/projects/"+harness.Project, &p); err != nil {
+		b.Fatal(err)
+	}
+	s.project = p.ID
+	s.agents = s.mint(b, "load", n)
+	s.restart(b)
+	if s.pg != nil {
+		s.db = strings.TrimSpace(s.psql(b, "postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'e2e%'"))
+	}
+	return s
+}
+
+// mint makes what n connections need; a token has a limited number of worker slots.
+func (s *site) mint(b *testing.B, name string, n int) []loadgen.Config {
+	b.Helper()
+	const perToken = 50
+	cfgs := make([]loadgen.Config, n)
+	for i := range cfgs {
+		if i%perToken == 0 {
+			var cred harness.Credentials
+			s.api.Must(b, http.MethodPost, "/projects/"+harness.Project+"/agents", map[string]any{"name": fmt.Sprintf("%s-%d", name, i/perToken)}, http.StatusCreated, &cred)
+			cfgs[i] = loadgen.Config{URL: s.brain.URL(), Token: cred.Token, HMACSecret: cred.HMACSecret}
+		} else {
+			cfgs[i] = cfgs[i-1]
+		}
+		cfgs[i].WorkerID = fmt.Sprintf("bare-%d-1", i)
+	}
+	return cfgs
+}
+
+func (s *site) restart(b *testing.B) {
+	b.Helper()
+	s.brain.Stop(b, 30*time.Second)
+	s.brain.Start(b)
+}
+
+func (s *site) psql(b *testing.B, db, query string) string {
+	b.Helper()
+	cmd := exec.Command(filepath.Join(harness.Root(b), ".cache", "pg", "bin", "psql"), "-X", "-q", "-A", "-t",
+		"-d", strings.Replace(s.pg.URL(), "/postgres?", "/"+db+"?", 1), "-c", query)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("%s: %v\n%s", query, err, out)
+	}
+	return string(out)
+}
+
+// liteQuery asks the database file itself, past the brain.
+const liteQuery = `import sqlite3, sys
+print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])`
+
+// stored counts the events in the database, past the brain.
+func (s *site) stored(b *testing.B) int64 {
+	b.Helper()
+	const query = "SELECT count(*) FROM events"
+	text := ""
+	if s.pg != nil {
+		text = s.psql(b, s.db, query)
+	} else {
+		out, err := exec.Command(filepath.Join(harness.Root(b), ".cache", "py", "bin", "python"), "-c", liteQuery, filepath.Join(s.brain.Home, "z4j.db"), query).CombinedOutput()
+		if err != nil {
+			b.Fatalf("%s: %v\n%s", query, err, out)
+		}
+		text = string(out)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// disk is the size of the database.
+func (s *site) disk(b *testing.B) int64 {
+	b.Helper()
+	if s.pg != nil {
+		n, err := strconv.ParseInt(strings.TrimSpace(s.psql(b, s.db, "SELECT pg_database_size(current_database())")), 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	var n int64
+	for _, name := range []string{"z4j.db", "z4j.db-wal"} {
+		if info, err := os.Stat(filepath.Join(s.brain.Home, name)); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// usage is the processor time that brain, database and load generator have used.
+type usage struct{ brain, database, own time.Duration }
+
+func (s *site) usage(b *testing.B) usage {
+	b.Helper()
+	u := usage{own: cpu(b, os.Getpid())}
+	for _, p := range s.brain.Processes {
+		u.brain += cpu(b, p.PID())
+	}
+	if s.pg != nil {
+		u.database = cpuTree(s.pg.PID())
+	}
+	return u
+}
+
+func (u usage) since(before usage) usage {
+	return usage{u.brain - before.brain, u.database - before.database, u.own - before.own}
+}
+
+// memory is the most that the brain's processes held since they started, together.
+func (s *site) memory(b *testing.B) int64 {
+	b.Helper()
+	var n int64
+	for _, p := range s.brain.Processes {
+		n += processStatus(b, p.PID(), "VmHWM")
+	}
+	return n
+}
+
+// load runs a load and fails when a connection breaks or an event stays unanswered.
+func (s *site) load(b *testing.B, l loadgen.Load) loadgen.Result {
+	b.Helper()
+	got, err := loadgen.Run(b.Context(), l)
+	if err != nil {
+		b.Fatalf("%s: %v\n%s", s.kind, err, s.brain.Log())
+	}
+	if got.Sent != got.Acked {
+		b.Fatalf("%s: sent %d events, acknowledged %d", s.kind, got.Sent, got.Acked)
+	}
+	return got
+}
