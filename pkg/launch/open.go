@@ -22,7 +22,7 @@ import (
 func StoreOptions(cfg *config.Config) store.Options {
 	return store.Options{
 		URL: cfg.Database.URL.Reveal(), ReadConns: poolSize(cfg), AuditKey: auth.AuditOutboxKey(cfg.Secret.AuditChain.Bytes()),
-		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour,
+		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour, Trace: cfg.Traces.On(),
 	}
 }
 
