@@ -88,8 +88,8 @@ const homeDoc = "State directory: database, secrets, allowed-hosts file. Default
 func Reference() string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from pkg/config by `go test ./pkg/config -update`. Do not edit. -->\n\n# Settings\n\n" +
-		"Read from, strongest first: the command line, the process environment, `./.env`, `~/.z4j/config.env`, `~/.z4j/secret.env`\n" +
-		"(minted secrets only), the default. Lists are written `a,b` or `[\"a\",\"b\"]`; an empty value counts as not set.\n\n" +
+		"Read from, strongest first: the command line, the process environment, `./.env`, `~/.z4j/config.env`, the `OTEL_*` names of the\n" +
+		"process environment that Traces below names, `~/.z4j/secret.env` (minted secrets only), the default. Lists are written `a,b` or `[\"a\",\"b\"]`; an empty value counts as not set.\n\n" +
 		"A settings file must be a regular file of at most 1 MiB that names no setting twice. One that holds a secret must belong to\n" +
 		"the user that runs z4j and be readable by nobody else (`chmod 600`).\n\n" +
 		"`z4j config show` lists the values in force and where each came from. A `Z4J_*` name that z4j does not support is named at start.\n")
@@ -97,7 +97,7 @@ func Reference() string {
 	for f := range fields(reflect.TypeFor[Config]()) {
 		if f.group != group {
 			group = f.group
-			fmt.Fprintf(&b, "\n## %s\n\n| Name | Type | Default | Permitted | Meaning |\n|---|---|---|---|---|\n", groupTitle(group))
+			fmt.Fprintf(&b, "\n## %s\n\n%s| Name | Type | Default | Permitted | Meaning |\n|---|---|---|---|---|\n", groupTitle(group), groupNote(group))
 			if group == "Server" {
 				fmt.Fprintf(&b, "| `Z4J_HOME` | text | `~/.z4j` | | %s |\n", homeDoc)
 			}
@@ -112,6 +112,23 @@ func Reference() string {
 	for _, name := range unsupportedNames() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", name, unsupportedWhy(name))
 	}
+	return b.String()
+}
+
+// groupNote is what a group says above its table.
+func groupNote(group string) string {
+	if group != "Traces" {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("Of the standard names these are read too, from the process environment only; the name of ours wins:")
+	for i, pair := range standardNames() {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		fmt.Fprintf(&b, "\n`%s` for `%s`", pair[0], pair[1])
+	}
+	b.WriteString(".\n\n")
 	return b.String()
 }
 

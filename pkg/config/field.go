@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -56,6 +57,8 @@ func (f field) form() string {
 		return "write a,b or [\"a\",\"b\"]"
 	case reflect.TypeFor[Seconds]():
 		unit = "a number of seconds"
+	case reflect.TypeFor[float64]():
+		unit = "a number"
 	default:
 		if t.Kind() != reflect.Int {
 			return "write a text"
@@ -88,7 +91,7 @@ func (f field) kind() string {
 	case reflect.TypeFor[Secrets]():
 		return "list of secrets"
 	}
-	if t.Kind() == reflect.Int {
+	if t.Kind() == reflect.Int || t.Kind() == reflect.Float64 {
 		return "number"
 	}
 	return "text"
@@ -149,6 +152,11 @@ func (f field) inBounds(v reflect.Value) bool {
 		n = time.Duration(v.Int()).Seconds()
 	case v.Kind() == reflect.Int:
 		n = float64(v.Int())
+	case v.Kind() == reflect.Float64:
+		n = v.Float()
+		if math.IsNaN(n) {
+			return false // it is on neither side of a bound
+		}
 	case v.Kind() == reflect.String:
 		n = float64(len(v.String()))
 	default:

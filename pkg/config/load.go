@@ -22,6 +22,7 @@ const (
 	SourceDotEnv  = ".env"
 	SourceConfig  = "config.env"
 	SourceSecret  = "secret.env"
+	SourceOTel    = "OTEL_* env"
 	SourceDefault = "default"
 )
 
@@ -131,7 +132,7 @@ func readLayers(o Options, home string) ([]layer, []Fault) {
 	secretEnv, more := readSecretFile(home)
 	faults = append(faults, more...)
 	return []layer{
-		{SourceFlag, o.Flags}, {SourceEnv, environ}, {SourceDotEnv, dotEnv}, {SourceConfig, configEnv}, {SourceSecret, secretEnv},
+		{SourceFlag, o.Flags}, {SourceEnv, environ}, {SourceDotEnv, dotEnv}, {SourceConfig, configEnv}, {SourceOTel, standardValues(o.Environ)}, {SourceSecret, secretEnv},
 	}, faults
 }
 
@@ -225,6 +226,8 @@ func parseFault(err error, _, sources map[string]string) Fault {
 	switch cause := parseErr.Err; {
 	case parseErr.Type.Kind() == reflect.Int:
 		problem = "is not a whole number"
+	case parseErr.Type.Kind() == reflect.Float64:
+		problem = "is not a number"
 	case cause != nil && isOurs(parseErr.Type):
 		problem = cause.Error()
 	}

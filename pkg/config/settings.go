@@ -21,6 +21,7 @@ type Config struct {
 	API       API
 	Retention Retention
 	Metrics   Metrics
+	Traces    Traces
 	Log       Log
 
 	// Notices are the names of settings that were given but have no effect; see Load.
@@ -166,6 +167,20 @@ type Metrics struct {
 	Enabled   Bool   `env:"Z4J_METRICS_ENABLED" envDefault:"true" doc:"Serve /metrics."`
 	AuthToken Secret `env:"Z4J_METRICS_AUTH_TOKEN" doc:"Bearer token of the scraper."`
 	Public    Bool   `env:"Z4J_METRICS_PUBLIC" envDefault:"false" doc:"Serve /metrics to everybody."`
+}
+
+// Traces is about OpenTelemetry traces; without an endpoint there are none.
+type Traces struct {
+	Endpoint    Secret  `env:"Z4J_OTEL_EXPORTER_OTLP_ENDPOINT" doc:"Address of an OTLP receiver, such as http://collector:4318 (http/protobuf; /v1/traces is appended) or http://collector:4317 (grpc). Unset: no traces."`
+	Protocol    string  `env:"Z4J_OTEL_PROTOCOL" envDefault:"http/protobuf" oneof:"http/protobuf|http|grpc" doc:"How traces are sent; http is short for http/protobuf."`
+	Headers     Secret  `env:"Z4J_OTEL_EXPORTER_OTLP_HEADERS" doc:"Headers for the receiver, such as api-key=..., written key=value and separated by commas; values may be %-encoded."`
+	SamplerArg  float64 `env:"Z4J_OTEL_TRACES_SAMPLER_ARG" envDefault:"0" min:"0" max:"1" doc:"Share of the traces begun here that are kept: 0 none, 0.05 one in twenty, 1 all. A trace begun elsewhere keeps its own decision, see Z4J_OTEL_TRUST_INCOMING."`
+	ServiceName string  `env:"Z4J_OTEL_SERVICE_NAME" max:"128" doc:"service.name of the spans. Default: z4j-brain, and z4j-gateway, z4j-ingest, z4j-api, z4j-audit for single services."`
+	Namespace   string  `env:"Z4J_OTEL_SERVICE_NAMESPACE" envDefault:"z4j" max:"128" doc:"service.namespace of the spans."`
+	Environment string  `env:"Z4J_OTEL_ENVIRONMENT" max:"64" doc:"deployment.environment of the spans."`
+	Health      Bool    `env:"Z4J_OTEL_INCLUDE_HEALTH" envDefault:"false" doc:"Trace probes and scrapes too."`
+	Excluded    string  `env:"Z4J_OTEL_EXCLUDED_URL_PATTERNS" max:"512" doc:"Regular expressions, separated by commas; requests whose path matches one are not traced."`
+	Trust       Bool    `env:"Z4J_OTEL_TRUST_INCOMING" envDefault:"false" doc:"Continue the trace of a traceparent header that comes from Z4J_TRUSTED_PROXIES, its sampling decision included. Only for proxies that do not pass on what clients send."`
 }
 
 // Log is about the log on stderr.

@@ -47,6 +47,7 @@ func (c *Config) derive() {
 	case c.Log.Format == "":
 		c.Log.Format = "json"
 	}
+	c.Traces.derive(c.role)
 	if c.API.MaxPageSize < c.API.DefaultPageSize {
 		c.API.DefaultPageSize = c.API.MaxPageSize
 	}
@@ -112,6 +113,7 @@ func (c *Config) validate(o Options) []Fault {
 		c.validateRole(add)
 	}
 	c.validateServer(add)
+	c.Traces.validate(add)
 	if !c.dev {
 		c.validateProduction(o, add)
 	}

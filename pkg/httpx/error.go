@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 )
 
 // Codes of the envelope that only the HTTP layer produces.
@@ -27,11 +28,12 @@ const (
 )
 
 // Envelope is the one shape of every refusal. Detail repeats it in the form clients of the first
-// API expect: a text, a list of field errors, or an object.
+// API expect: a text, a list of field errors, or an object. TraceID is there when the request is recorded in a trace.
 type Envelope struct {
 	Error     string         `json:"error"`
 	Message   string         `json:"message"`
 	RequestID string         `json:"request_id"`
+	TraceID   string         `json:"trace_id,omitempty"`
 	Details   map[string]any `json:"details"`
 	Detail    any            `json:"detail"`
 }
@@ -217,7 +219,7 @@ func describe(err error) (status int, env Envelope, retryAfter int) {
 // the access log of the Request middleware. Headers already set on w are kept.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	status, env, retryAfter := describe(err)
-	env.RequestID = RequestID(r.Context())
+	env.RequestID, env.TraceID = RequestID(r.Context()), obs.TraceID(r.Context())
 	gone := errors.Is(r.Context().Err(), context.Canceled) && !errors.Is(err, errSlowBody)
 	if info := infoFrom(r.Context()); info != nil && status >= http.StatusInternalServerError && !gone {
 		info.setErr(err)

@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // RequestIDHeader carries the request id in both directions.
@@ -21,11 +23,13 @@ const RequestIDHeader = "X-Request-ID"
 
 type infoKey struct{}
 
-// requestInfo travels with a request's context. Only the error is written after creation.
+// requestInfo travels with a request's context. Only the error is written once handlers have it.
 type requestInfo struct {
 	id  string
 	ip  netip.Addr
 	hop bool
+	// span is the request's; nil when requests are not traced.
+	span trace.Span
 
 	mu  sync.Mutex
 	err error
@@ -98,6 +102,8 @@ type RequestOptions struct {
 	// Quiet reports writes whose successful answers are logged at DEBUG only, as those of reads always are:
 	// dashboards poll, and their lines would hide the others. May be nil.
 	Quiet func(r *http.Request) bool
+	// Tracing makes a span of each request; nil makes none.
+	Tracing *Tracing
 }
 
 // Request gives each request its id and client address, and writes the access log. It is the
@@ -121,11 +127,13 @@ func Request(opt RequestOptions) func(http.Handler) http.Handler {
 			}
 			w.Header().Set(RequestIDHeader, info.id)
 			r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
-			rec := &recorder{ResponseWriter: w}
+			r = opt.Tracing.begin(r, info, opt.Resolver.Trusts(PeerIP(r)))
+			rec := &recorder{ResponseWriter: w, info: info}
 			defer func() {
 				if opt.Logger != nil {
 					logRequest(opt, r, rec, info, time.Since(start))
 				}
+				info.endSpan(rec.answered())
 			}()
 			next.ServeHTTP(rec, r)
 		})
@@ -135,13 +143,7 @@ func Request(opt RequestOptions) func(http.Handler) http.Handler {
 // logRequest writes the access line. Query strings are never logged: they carry setup tokens,
 // cursors and search texts.
 func logRequest(opt RequestOptions, r *http.Request, rec *recorder, info *requestInfo, took time.Duration) {
-	status := rec.status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	if rec.hijacked {
-		status = http.StatusSwitchingProtocols
-	}
+	status := rec.answered()
 	level := slog.LevelInfo
 	err := info.takeErr()
 	switch {
@@ -211,6 +213,19 @@ type recorder struct {
 	status   int
 	bytes    int64
 	hijacked bool
+	// info is set in the recorder of the Request middleware.
+	info *requestInfo
+}
+
+// answered is the status of the answer: 101 for a WebSocket.
+func (w *recorder) answered() int {
+	switch {
+	case w.hijacked:
+		return http.StatusSwitchingProtocols
+	case w.status == 0:
+		return http.StatusOK
+	}
+	return w.status
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -239,6 +254,10 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
 		w.hijacked = true
+		if w.info != nil {
+			// The span of a WebSocket is its handshake, not its life.
+			w.info.endSpan(http.StatusSwitchingProtocols)
+		}
 	}
 	return conn, rw, err
 }
@@ -253,11 +272,5 @@ func Recorded(w http.ResponseWriter, serve func(w http.ResponseWriter)) (status 
 		rec = &recorder{ResponseWriter: w}
 	}
 	serve(rec)
-	switch {
-	case rec.hijacked:
-		return http.StatusSwitchingProtocols
-	case rec.status == 0:
-		return http.StatusOK
-	}
-	return rec.status
+	return rec.answered()
 }

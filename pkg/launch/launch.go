@@ -97,6 +97,9 @@ type Env struct {
 	Bus   bus.Bus
 	// Hosts is the Host allow-list.
 	Hosts *hosts.List
+	// Tracing makes spans, Requests says of which requests; both are nil when tracing is off.
+	Tracing  *obs.Tracing
+	Requests *httpx.Tracing
 	// Stderr takes remarks for a person.
 	Stderr io.Writer
 }
@@ -140,12 +143,20 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	if env.Hosts, err = HostList(ctx, cfg, o.Hosts, log); err != nil {
 		return fail(ExitRefused, "%w", err)
 	}
+	traces, err := TracesFrom(cfg)
+	if err != nil {
+		return fail(ExitRefused, "%w", err)
+	}
+	if env.Tracing, err = traces.Open(ctx, log, env.Registry); err != nil {
+		return fail(ExitRefused, "%w", err)
+	}
+	env.Requests = traces.Requests(env.Tracing, spec.Name)
 	// The listener comes first: whoever probes is told that the process waits for its database.
 	ln, err := Listen(ctx, cfg)
 	if err != nil {
-		return err
+		return errors.Join(err, env.Tracing.Close(ctx))
 	}
-	p := &process{spec: spec, env: env, log: log}
+	p := &process{spec: spec, env: env, log: log, traceProbes: traces.Health}
 	return p.run(ctx, ln)
 }
 
@@ -195,6 +206,8 @@ type process struct {
 	// service is set once the process can work.
 	service  atomic.Pointer[Service]
 	draining *Draining
+	// traceProbes makes spans of probes and scrapes, too.
+	traceProbes bool
 }
 
 // run serves until ctx ends. Probes are answered from the first moment on, requests once the service is built.
@@ -208,6 +221,10 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	err := g.Run(work)
 	draining.Stop()
 	err = errors.Join(err, p.close())
+	// Last: the parts that stopped before it made spans to their end.
+	if lost := p.env.Tracing.Close(ctx); lost != nil {
+		p.log.Warn("traces are incomplete", "err", lost)
+	}
 	p.log.Info("stopped")
 	if e := (*ExitError)(nil); err != nil && !errors.As(err, &e) {
 		err = fail(ExitFailed, "%w", err)
@@ -260,15 +277,28 @@ func (p *process) close() error {
 func (p *process) handler() http.Handler {
 	cfg := p.env.Config
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("GET /health", p.probe("/health", func(w http.ResponseWriter, _ *http.Request) {
 		httpx.WriteJSON(w, http.StatusOK, health{Status: "ok", Service: p.spec.Name})
-	})
-	mux.HandleFunc("GET /health/ready", p.ready)
+	}))
+	mux.Handle("GET /health/ready", p.probe("/health/ready", p.ready))
 	if bool(cfg.Metrics.Enabled) {
-		mux.Handle("GET /metrics", httpx.MetricsGuard(cfg.Metrics.AuthToken.Reveal(), bool(cfg.Metrics.Public), obs.Handler(p.env.Registry, p.log)))
+		scrape := httpx.MetricsGuard(cfg.Metrics.AuthToken.Reveal(), bool(cfg.Metrics.Public), obs.Handler(p.env.Registry, p.log))
+		mux.Handle("GET /metrics", p.probe("/metrics", scrape.ServeHTTP))
 	}
 	mux.Handle("/", p.edge(http.HandlerFunc(p.serve)))
 	return mux
+}
+
+// probe traces a route of the process itself, if that is wanted.
+func (p *process) probe(route string, next http.HandlerFunc) http.Handler {
+	if !p.traceProbes || p.env.Requests == nil {
+		return next
+	}
+	named := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, route)
+		next(w, r)
+	})
+	return httpx.Request(httpx.RequestOptions{Tracing: p.env.Requests})(named)
 }
 
 // edge gives a service behind the gateway what the gateway has from its own middleware.
@@ -290,7 +320,7 @@ func (p *process) edge(next http.Handler) http.Handler {
 	next = httpx.Recover(p.log)(next)
 	// Agents' uploads come every few seconds: their lines would hide the others.
 	quiet := func(*http.Request) bool { return p.spec.Direct }
-	next = httpx.Request(httpx.RequestOptions{Resolver: httpx.NewIPResolver(proxies), HopKey: key, Logger: p.log, Quiet: quiet})(next)
+	next = httpx.Request(httpx.RequestOptions{Resolver: httpx.NewIPResolver(proxies), HopKey: key, Logger: p.log, Quiet: quiet, Tracing: p.env.Requests})(next)
 	return next
 }
 

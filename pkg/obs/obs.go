@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
-// Package obs sets up what operators watch: the log, the metrics registry and the build's identity.
+// Package obs sets up what operators watch: the log, the metrics registry, traces and the build's identity.
 // It keeps no global state: loggers and registries are made in main and handed down.
 package obs
 
@@ -39,7 +39,8 @@ func ParseLevel(name string) (slog.Level, error) {
 	return 0, fmt.Errorf("log level %q is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL", name)
 }
 
-// NewLogger writes log lines to w (stderr: stdout belongs to the output of commands) as "json" or "text".
+// NewLogger writes log lines to w (stderr: stdout belongs to the output of commands) as "json" or "text". Lines of a context
+// whose work is recorded in a trace carry trace_id and span_id.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	least, err := ParseLevel(level)
 	if err != nil {
@@ -48,9 +49,9 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	opt := &slog.HandlerOptions{Level: least, ReplaceAttr: replaceAttr}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opt)), nil
+		return slog.New(traceHandler{slog.NewJSONHandler(w, opt)}), nil
 	case "", "text":
-		return slog.New(slog.NewTextHandler(w, opt)), nil
+		return slog.New(traceHandler{slog.NewTextHandler(w, opt)}), nil
 	}
 	return nil, fmt.Errorf("log format %q is neither json nor text", format)
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
+	"github.com/z4jdev/z4j/pkg/store/internal/sqltrace"
 	schema "github.com/z4jdev/z4j/sql"
 )
 
@@ -64,6 +65,9 @@ func openPostgres(ctx context.Context, o Options) (engine, error) {
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
 		return nil
+	}
+	if o.Trace {
+		cfg.ConnConfig.Tracer = sqltrace.Postgres{}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

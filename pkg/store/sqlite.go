@@ -21,6 +21,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
 	"github.com/z4jdev/z4j/pkg/store/internal/litetx"
 	schema "github.com/z4jdev/z4j/sql"
@@ -101,7 +102,7 @@ func openSQLite(ctx context.Context, o Options) (engine, error) {
 	}
 	l.readDB.SetMaxOpenConns(n)
 	l.readDB.SetMaxIdleConns(n)
-	l.write, l.reads = litetx.New(l.conn), litetx.New(l.readDB)
+	l.write, l.reads = litetx.New(l.conn, o.Trace), litetx.New(l.readDB, o.Trace)
 	return l, nil
 }
 
@@ -113,6 +114,9 @@ func (l *lite) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DB
 		return err
 	}
 	defer l.gate.unlock()
+	if bulk {
+		ctx = obs.WithoutChildren(ctx)
+	}
 	// The statements below must finish whatever happens to the caller: a context that ends in the
 	// middle of COMMIT would leave the one writer inside a transaction.
 	free := context.WithoutCancel(ctx)

@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
 )
 
@@ -63,6 +65,8 @@ type Options struct {
 	// MinuteKeep and HourKeep are how long roll-ups are kept by the minute and by the hour; 0 means the constants of
 	// these names.
 	MinuteKeep, HourKeep time.Duration
+	// Trace makes spans of transactions and statements below a span that is recorded in their context.
+	Trace bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -80,6 +84,8 @@ type Store struct {
 	eventRetention time.Duration
 
 	minuteKeep, hourKeep time.Duration
+
+	trace bool
 
 	instMu sync.Mutex
 	inst   uuid.UUID
@@ -132,6 +138,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey,
 		seen: newSeenCache(), eventRetention: o.EventRetention, minuteKeep: o.MinuteKeep, hourKeep: o.HourKeep,
+		trace: o.Trace,
 	}
 	if s.minuteKeep <= 0 {
 		s.minuteKeep = MinuteKeep
@@ -215,6 +222,27 @@ func (s *Store) inTx(ctx context.Context, bulk bool, fn func(ctx context.Context
 	if ctx.Value(txKey{s}) != nil {
 		return ErrNestedTx
 	}
+	if !s.trace {
+		return s.attemptTx(ctx, bulk, fn)
+	}
+	ctx, span := obs.Child(ctx, "store", "transaction")
+	if !span.IsRecording() {
+		return s.attemptTx(ctx, bulk, fn)
+	}
+	attempts := 0
+	err := s.attemptTx(ctx, bulk, func(ctx context.Context, tx *Tx) error {
+		attempts++
+		// What lies before it is the wait for SQLite's one writer or for a connection.
+		span.AddEvent("begun")
+		return fn(ctx, tx)
+	})
+	span.SetAttributes(attribute.String("db.system.name", s.Engine()), attribute.Int("z4j.transaction.attempts", attempts), attribute.Bool("z4j.transaction.bulk", bulk))
+	obs.End(span, err)
+	return err
+}
+
+// attemptTx runs a transaction, again when it was unlucky.
+func (s *Store) attemptTx(ctx context.Context, bulk bool, fn func(ctx context.Context, tx *Tx) error) error {
 	var err error
 	for range txAttempts {
 		err = s.eng.tx(context.WithValue(ctx, txKey{s}, true), bulk, func(ctx context.Context, h db.DBTX) error {

@@ -18,8 +18,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/z4jdev/z4j/pkg/auth"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/audit/internal/chain"
 	"github.com/z4jdev/z4j/services/audit/internal/drain"
@@ -47,6 +50,8 @@ type Deps struct {
 	Store      *store.Store
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Tracer makes spans of appending and verifying; nil makes none.
+	Tracer trace.Tracer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -75,6 +80,7 @@ type Service struct {
 	drainer *drain.Drainer
 	metrics *drain.Metrics
 	holder  string
+	tracer  trace.Tracer
 
 	mu     sync.Mutex
 	status Status
@@ -109,8 +115,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, store: deps.Store, log: deps.Logger, now: deps.Now, keys: keys,
 		metrics: drain.NewMetrics(deps.Registerer), holder: "audit-" + hex.EncodeToString(id[:]),
 		drainer: &drain.Drainer{
-			Store: deps.Store, Keys: keys, OutboxKeys: outboxKeys, Batch: cfg.Batch, Now: deps.Now, Logger: deps.Logger,
+			Store: deps.Store, Keys: keys, OutboxKeys: outboxKeys, Batch: cfg.Batch, Now: deps.Now, Logger: deps.Logger, Tracer: deps.Tracer,
 		},
+		tracer: deps.Tracer,
 	}, nil
 }
 
@@ -123,7 +130,12 @@ func setDefault(d *time.Duration, fallback time.Duration) {
 // Verify reads and checks the whole chain; see Report for how to read the result. The error is about reading, not
 // about what was found.
 func (s *Service) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
-	report, err := chain.Verify(ctx, s.store, s.keys, o)
+	ctx, span := obs.Start(ctx, s.tracer, "audit verify")
+	report, err := chain.Verify(obs.WithoutChildren(ctx), s.store, s.keys, o)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int64("z4j.audit.rows", int64(report.Rows)), attribute.Int("z4j.audit.findings", report.Total))
+	}
+	obs.End(span, err)
 	switch {
 	case err != nil:
 		s.metrics.Verifications.WithLabelValues("error").Inc()

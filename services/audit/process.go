@@ -19,7 +19,7 @@ func Process() launch.Spec {
 }
 
 func newProcess(ctx context.Context, env *launch.Env) (*launch.Service, error) {
-	s, err := New(ConfigFrom(env.Config), Deps{Store: env.Store, Logger: env.Logger, Registerer: env.Registry})
+	s, err := New(ConfigFrom(env.Config), Deps{Store: env.Store, Logger: env.Logger, Registerer: env.Registry, Tracer: env.Tracing.Tracer(config.RoleAudit)})
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// Registry takes the gateway's metrics; nil keeps none.
 	Registry prometheus.Registerer
+	// Tracing makes spans of requests; nil makes none.
+	Tracing *httpx.Tracing
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -113,7 +115,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 		Hosts: deps.Hosts, Verbose: cfg.Dev, MetricsExempt: cfg.MetricsProtected, Logger: deps.Logger, Refused: metrics.HostRefused,
 	}
 	g.handler = chain(routes,
-		httpx.Request(httpx.RequestOptions{Resolver: httpx.NewIPResolver(cfg.TrustedProxies), Logger: deps.Logger, Quiet: quiet}),
+		httpx.Request(httpx.RequestOptions{Resolver: httpx.NewIPResolver(cfg.TrustedProxies), Logger: deps.Logger, Quiet: quiet, Tracing: deps.Tracing}),
 		metrics.Middleware,
 		httpx.Recover(deps.Logger),
 		httpx.SecurityHeaders(httpx.HeaderOptions{HSTSMaxAge: cfg.HSTSMaxAge, HSTSIncludeSubdomains: cfg.HSTSSubdomains}),
@@ -192,6 +194,7 @@ type router struct {
 // ServeHTTP implements http.Handler.
 func (g *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
+	httpx.SetRoute(r, route(path))
 	switch {
 	case path == "/api/v1/health":
 		health(w, r)
@@ -208,6 +211,19 @@ func (g *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		g.dashboard.ServeHTTP(w, r)
 	}
+}
+
+// route names the routes of the gateway, for spans: a service in the same process names its own more exactly.
+func route(path string) string {
+	switch {
+	case path == "/api/v1/health", path == "/ws/agent", path == "/ws/dashboard", path == "/metrics":
+		return path
+	case edge.IsAgentRoute(path):
+		return "/api/v1/agent/*"
+	case path == "/api" || strings.HasPrefix(path, "/api/"):
+		return "/api/*"
+	}
+	return "/*"
 }
 
 // health answers without any I/O: it says that the process lives, nothing more.

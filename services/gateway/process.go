@@ -21,7 +21,7 @@ func newProcess(_ context.Context, env *launch.Env) (*launch.Service, error) {
 	}
 	cfg.APIURLs, cfg.IngestURLs = env.Config.Services.APIURL, env.Config.Services.IngestURL
 	cfg.HopKey = env.Config.Secret.Hop.Bytes()
-	g, err := New(cfg, Deps{Hosts: env.Hosts, Logger: env.Logger, Registry: env.Registry})
+	g, err := New(cfg, Deps{Hosts: env.Hosts, Logger: env.Logger, Registry: env.Registry, Tracing: env.Requests})
 	if err != nil {
 		return nil, err
 	}

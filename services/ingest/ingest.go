@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/z4jdev/z4j/pkg/bus"
@@ -112,6 +113,8 @@ type Deps struct {
 	// Master is Z4J_SECRET, Previous what it was before.
 	Master   []byte
 	Previous [][]byte
+	// Tracer makes spans of batches, deliveries and background work; nil makes none.
+	Tracer trace.Tracer
 }
 
 // Service is the ingest service: agents' sockets and long-poll, commands, sweeps.
@@ -190,10 +193,11 @@ func New(cfg Config, d Deps) (*Service, error) {
 		}
 	}
 	s.committer = commit.New(commit.Config{Writers: writers, QueueEntries: cfg.QueueEntries}, commit.Deps{
-		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints, events),
+		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints, events), Tracer: d.Tracer,
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Owner: cfg.Owner, PollInterval: cfg.PollInterval, TimeoutInterval: cfg.TimeoutSweep}, dispatch.Deps{
 		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger, Outcomes: sweep.Outcomes{Metrics: sweepMetrics},
+		Tracer: d.Tracer,
 	})
 	s.longpoll = longpoll.New(longpoll.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, RedeliverAfter: cfg.RedeliverAfter, RedeliverUntil: cfg.RedeliverUntil,
@@ -206,12 +210,12 @@ func New(cfg Config, d Deps) (*Service, error) {
 		Owner: cfg.Owner, Interval: cfg.HealthSweep, OfflineAfter: cfg.OfflineAfter, ReconcileInterval: cfg.ReconcileSweep,
 		ReconcileAfter: cfg.ReconcileAfter, CommandTimeout: cfg.CommandTimeout, StaleAfter: cfg.StaleAfter,
 		HygieneInterval: cfg.Retention.AgentHygiene.Duration(),
-	}, sweep.Deps{Store: d.Store, Hints: hints, Metrics: sweepMetrics, Logger: d.Logger})
+	}, sweep.Deps{Store: d.Store, Hints: hints, Metrics: sweepMetrics, Logger: d.Logger, Tracer: d.Tracer})
 	s.watch = watch.New(watch.Config{Owner: cfg.Owner, Lease: cfg.SlotLease, BarredInterval: cfg.PollInterval}, watch.Deps{
 		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected, Wake: s.longpoll.Wake,
 	})
 	s.upkeep = upkeep.New(upkeep.Config{Owner: cfg.Owner, Retention: cfg.Retention}, upkeep.Deps{
-		Store: d.Store, Metrics: upkeepMetrics, Logger: d.Logger,
+		Store: d.Store, Metrics: upkeepMetrics, Logger: d.Logger, Tracer: d.Tracer,
 	})
 	s.ws = agentws.New(agentws.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, SlotCap: cfg.SlotCap, SlotLease: cfg.SlotLease,
@@ -225,8 +229,19 @@ func New(cfg Config, d Deps) (*Service, error) {
 	s.longpoll.Routes(r)
 	r.MethodNotAllowed(httpx.MethodNotAllowed)
 	r.NotFound(httpx.NotFound)
-	s.handler = r
+	s.handler = named(r)
 	return s, nil
+}
+
+// named gives spans of requests the name of their route.
+func named(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; path {
+		case "/ws/agent", "/api/v1/agent/commands", "/api/v1/agent/events":
+			httpx.SetRoute(r, path)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // committed counts what was stored and tells the dashboards of each project what a commit changed, once.

@@ -23,7 +23,7 @@ func newProcess(_ context.Context, env *launch.Env) (*launch.Service, error) {
 		return nil, err
 	}
 	s, err := New(cfg, Deps{
-		Store: env.Store, Bus: env.Bus, Logger: env.Logger, Registry: env.Registry,
+		Store: env.Store, Bus: env.Bus, Logger: env.Logger, Registry: env.Registry, Tracer: env.Tracing.Tracer(config.RoleIngest),
 		Master: env.Config.Secret.Master.Bytes(), Previous: launch.SecretBytes(env.Config.Secret.PreviousMasters),
 	})
 	if err != nil {

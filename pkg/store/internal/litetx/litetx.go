@@ -17,6 +17,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/z4jdev/z4j/pkg/store/internal/sqltrace"
 )
 
 // Preparer is what statements are prepared on: a *sql.DB or a *sql.Conn.
@@ -27,6 +30,8 @@ type Preparer interface {
 // DB runs statements on one handle. It is safe for concurrent use when its Preparer is.
 type DB struct {
 	on Preparer
+	// trace makes spans of statements.
+	trace bool
 
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
@@ -35,9 +40,10 @@ type DB struct {
 // maxStatements bounds the cache; statements built at run time (filters) must not grow it for ever.
 const maxStatements = 512
 
-// New returns a DB over on. Close releases its statements, not the handle.
-func New(on Preparer) *DB {
-	return &DB{on: on, stmts: make(map[string]*sql.Stmt)}
+// New returns a DB over on. Close releases its statements, not the handle. With trace, statements that come through Exec,
+// Query and QueryRow become spans.
+func New(on Preparer, trace bool) *DB {
+	return &DB{on: on, trace: trace, stmts: make(map[string]*sql.Stmt)}
 }
 
 // Close releases the prepared statements.
@@ -87,6 +93,16 @@ func (d *DB) Stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 
 // Exec runs a statement and reports the affected rows in the tag.
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+	if !d.trace {
+		return d.exec(ctx, query, args)
+	}
+	ctx, span := sqltrace.Start(ctx, sqltrace.SQLite, query)
+	tag, err := d.exec(ctx, query, args)
+	sqltrace.End(span, err)
+	return tag, err
+}
+
+func (d *DB) exec(ctx context.Context, query string, args []any) (pgconn.CommandTag, error) {
 	s, err := d.Stmt(ctx, query)
 	if err != nil {
 		return pgconn.CommandTag{}, err
@@ -104,15 +120,29 @@ func (d *DB) Exec(ctx context.Context, query string, args ...any) (pgconn.Comman
 
 // Query runs a query; the caller closes the rows.
 func (d *DB) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	if !d.trace {
+		r, err := d.query(ctx, query, args)
+		if err != nil {
+			return nil, err
+		}
+		return &rows{Rows: r}, nil
+	}
+	ctx, span := sqltrace.Start(ctx, sqltrace.SQLite, query)
+	r, err := d.query(ctx, query, args)
+	if err != nil {
+		sqltrace.End(span, err)
+		return nil, err
+	}
+	// SQLite does its work while the rows are read.
+	return &rows{Rows: r, span: span}, nil
+}
+
+func (d *DB) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
 	s, err := d.Stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.QueryContext(ctx, Args(args)...)
-	if err != nil {
-		return nil, err
-	}
-	return &rows{Rows: r}, nil
+	return s.QueryContext(ctx, Args(args)...)
 }
 
 // QueryRow runs a query of one row. Scan answers pgx.ErrNoRows when there is none.
@@ -165,11 +195,16 @@ func (r row) Scan(dest ...any) error {
 type rows struct {
 	*sql.Rows
 	closeErr error
+	// span is ended when the rows are closed; nil without tracing.
+	span trace.Span
 }
 
 func (r *rows) Close() {
 	if err := r.Rows.Close(); err != nil && r.closeErr == nil {
 		r.closeErr = err
+	}
+	if r.span != nil {
+		sqltrace.End(r.span, r.Err())
 	}
 }
 

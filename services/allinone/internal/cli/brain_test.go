@@ -58,6 +58,8 @@ func TestSettingsReachAService(t *testing.T) {
 		"Z4J_ALLOWED_HOSTS": "other.example.com", "Z4J_TRUSTED_PROXIES": "10.0.0.0/8", "Z4J_AGENT_IP_ALLOWLIST": "10.0.0.0/8",
 		"Z4J_API_IP_ALLOWLIST": "10.0.0.0/8", "Z4J_DASHBOARD_IP_ALLOWLIST": "10.0.0.0/8", "Z4J_DEBUG_HOST_ERRORS": "false",
 		"Z4J_AGENT_LONGPOLL_REDISPATCH_MIN_INTERVAL_SECONDS": "20", "Z4J_WS_MAX_FRAME_BYTES": "65536", "Z4J_MAX_WS_FRAME_BYTES": "32768",
+		"Z4J_OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "Z4J_OTEL_PROTOCOL": "grpc", "Z4J_OTEL_EXPORTER_OTLP_HEADERS": "api-key=" + secret,
+		"Z4J_OTEL_SERVICE_NAME": "shop-brain", "Z4J_OTEL_SERVICE_NAMESPACE": "shop", "Z4J_OTEL_ENVIRONMENT": "staging", "Z4J_OTEL_EXCLUDED_URL_PATTERNS": "^/x",
 	}
 	wired := func(t *testing.T, environ []string) wiring {
 		t.Helper()

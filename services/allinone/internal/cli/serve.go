@@ -199,6 +199,7 @@ type brain struct {
 	ingest   *ingest.Service
 	api      *api.Service
 	gateway  *gateway.Gateway
+	tracing  *obs.Tracing
 }
 
 // newBrain builds the services. On an error the caller still owns s.
@@ -212,15 +213,18 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 	if b.bus, err = launch.OpenBus(ctx, w.Bus, s, log, registry); err != nil {
 		return nil, err
 	}
+	if b.tracing, err = w.Traces.Open(ctx, log, registry); err != nil {
+		return nil, errors.Join(err, b.bus.Close())
+	}
 	if cfg.Database.Engine() == config.EnginePostgreSQL {
 		o := w.Requests
 		o.Logger = log
 		if b.requests, err = store.Open(ctx, o); err != nil {
-			return nil, errors.Join(fmt.Errorf("open the API's connections: %w", err), b.bus.Close())
+			return nil, errors.Join(fmt.Errorf("open the API's connections: %w", err), b.tracing.Close(ctx), b.bus.Close())
 		}
 	}
 	if err := b.build(w, list, registry); err != nil {
-		return nil, errors.Join(err, b.bus.Close(), b.closeRequests())
+		return nil, errors.Join(err, b.tracing.Close(ctx), b.bus.Close(), b.closeRequests())
 	}
 	return b, nil
 }
@@ -235,12 +239,13 @@ func (b *brain) closeRequests() error {
 
 func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry) (err error) {
 	if b.audit, err = audit.New(w.Audit, audit.Deps{
-		Store: b.store, Logger: b.log.With("service", "audit"), Registerer: registry,
+		Store: b.store, Logger: b.log.With("service", "audit"), Registerer: registry, Tracer: b.tracing.Tracer(config.RoleAudit),
 	}); err != nil {
 		return fmt.Errorf("audit service: %w", err)
 	}
 	if b.ingest, err = ingest.New(w.Ingest, ingest.Deps{
 		Store: b.store, Bus: b.bus, Logger: b.log.With("service", "ingest"), Registry: registry, Master: w.Master, Previous: w.Previous,
+		Tracer: b.tracing.Tracer(config.RoleIngest),
 	}); err != nil {
 		return fmt.Errorf("ingest service: %w", err)
 	}
@@ -252,6 +257,7 @@ func (b *brain) build(w wiring, list *hosts.List, registry *prometheus.Registry)
 	}
 	if b.gateway, err = gateway.New(w.Gateway, gateway.Deps{
 		API: b.api.Handler(), Ingest: b.ingest.Handler(), Hosts: list, Logger: b.log.With("service", "gateway"), Registry: registry,
+		Tracing: w.Traces.Requests(b.tracing, config.RoleGateway),
 	}); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
@@ -280,7 +286,11 @@ func (b *brain) run(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// close releases bus and database.
+// close releases bus and database, and sends the last spans.
 func (b *brain) close() error {
-	return errors.Join(slices.DeleteFunc([]error{b.bus.Close(), b.closeRequests(), b.store.Close()}, func(err error) bool { return err == nil })...)
+	err := errors.Join(slices.DeleteFunc([]error{b.bus.Close(), b.closeRequests(), b.store.Close()}, func(err error) bool { return err == nil })...)
+	if lost := b.tracing.Close(context.Background()); lost != nil {
+		b.log.Warn("traces are incomplete", "err", lost)
+	}
+	return err
 }

@@ -26,6 +26,7 @@ type wiring struct {
 	Ingest   ingest.Config
 	API      api.Config
 	Gateway  gateway.Config
+	Traces   launch.Traces
 	Master   []byte
 	Previous [][]byte
 }
@@ -43,7 +44,10 @@ func wire(cfg *config.Config) (wiring, error) {
 	if w.API, err = api.ConfigFrom(cfg); err != nil {
 		return w, err
 	}
-	w.Gateway, err = gateway.ConfigFrom(cfg)
+	if w.Gateway, err = gateway.ConfigFrom(cfg); err != nil {
+		return w, err
+	}
+	w.Traces, err = launch.TracesFrom(cfg)
 	return w, err
 }
 

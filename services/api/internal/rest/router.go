@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/otel/codes"
 
 	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
@@ -65,7 +67,12 @@ func (rt *Router) Add(ops ...Op) {
 }
 
 // Handle mounts a handler that is no operation, such as a WebSocket or /metrics. It does its own checks.
-func (rt *Router) Handle(method, path string, h http.Handler) { rt.mux.Method(method, path, h) }
+func (rt *Router) Handle(method, path string, h http.Handler) {
+	rt.mux.Method(method, path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, path)
+		h.ServeHTTP(w, r)
+	}))
+}
 
 // Err reports every faulty registration.
 func (rt *Router) Err() error { return errors.Join(rt.issues...) }
@@ -109,7 +116,16 @@ func (rt *Router) handler(op *Op) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
+		httpx.SetRoute(r, Base+op.Path)
+		ctx, span := obs.Child(r.Context(), "api", op.ID)
+		if span.IsRecording() {
+			r = r.WithContext(ctx)
+		}
 		status := httpx.Recorded(w, func(w http.ResponseWriter) { call(w, r) })
+		if span.IsRecording() && status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
 		rt.Metrics.observe(op, status, time.Since(start))
 	})
 }

@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/audit/internal/chain"
 )
@@ -44,6 +47,8 @@ type Drainer struct {
 	Batch  int64
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Tracer makes a span of each step that finds work; nil makes none.
+	Tracer trace.Tracer
 }
 
 // Result says what one step did.
@@ -63,6 +68,16 @@ func (d *Drainer) Step(ctx context.Context) (Result, error) {
 	if err != nil || !work {
 		return Result{}, err
 	}
+	ctx, span := obs.Start(ctx, d.Tracer, "audit append")
+	res, err := d.step(ctx)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("z4j.audit.appended", res.Appended), attribute.Int("z4j.audit.rejected", res.Rejected))
+	}
+	obs.End(span, err)
+	return res, err
+}
+
+func (d *Drainer) step(ctx context.Context) (Result, error) {
 	res, err := d.batch(ctx, d.Batch, false)
 	if err == nil || !permanent(err) || ctx.Err() != nil {
 		return res, err
@@ -71,7 +86,7 @@ func (d *Drainer) Step(ctx context.Context) (Result, error) {
 	if res, err = d.batch(ctx, 1, false); err == nil || !permanent(err) || ctx.Err() != nil {
 		return res, err
 	}
-	d.Logger.Error("an audit record cannot be appended and is set aside", "err", err)
+	d.Logger.ErrorContext(ctx, "an audit record cannot be appended and is set aside", "err", err)
 	return d.batch(ctx, 1, true)
 }
 
@@ -173,7 +188,7 @@ func (d *Drainer) record(ctx context.Context, tx *store.Tx, w *chain.Writer, r s
 // setAside keeps a record that cannot be trusted, and tells of it in the chain.
 func (d *Drainer) setAside(ctx context.Context, tx *store.Tx, w *chain.Writer, r store.OutboxRow, reason string, res *Result) error {
 	digest := sha256.Sum256([]byte(r.Record))
-	d.Logger.Error("an audit record is set aside", "reason", reason, "outbox_id", r.ID)
+	d.Logger.ErrorContext(ctx, "an audit record is set aside", "reason", reason, "outbox_id", r.ID)
 	err := w.Append(ctx, uuid.New(), domain.AuditEntry{
 		Action: ActionRejected, TargetType: "audit_outbox", TargetID: fmt.Sprint(r.ID), Result: domain.ResultFailed,
 		Outcome: domain.OutcomeError,

@@ -16,6 +16,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/obs"
 )
 
 const (
@@ -257,6 +264,33 @@ var errNoReplica = errors.New("no replica to send the request to")
 // RoundTrip implements http.RoundTripper. A request that certainly did not reach a replica, and one that may be repeated
 // without harm (GET, HEAD, OPTIONS without a body), is offered to another replica; any other failure is the caller's.
 func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, span := obs.Child(req.Context(), "gateway", req.Method+" "+p.opt.Name, trace.WithSpanKind(trace.SpanKindClient))
+	if span.IsRecording() {
+		req = req.WithContext(ctx)
+	}
+	httpx.InjectTrace(ctx, req.Header)
+	resp, address, tried, err := p.roundTrip(req)
+	endSend(span, resp, address, tried, err)
+	return resp, err
+}
+
+// endSend ends the span of a request to a service when the head of the answer is there: its body may last as long as its
+// reader.
+func endSend(span trace.Span, resp *http.Response, address string, tried int, err error) {
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("network.peer.address", address), attribute.Int("http.request.resend_count", max(tried-1, 0)))
+		if resp != nil {
+			span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
+			if resp.StatusCode >= http.StatusBadRequest {
+				span.SetStatus(codes.Error, "")
+			}
+		}
+	}
+	obs.End(span, err)
+}
+
+// roundTrip returns the answer, the address of the last replica that was tried, and how many were.
+func (p *Pool) roundTrip(req *http.Request) (*http.Response, string, int, error) {
 	body := &keptBody{ReadCloser: req.Body}
 	var tried []*replica
 	var failure error
@@ -268,7 +302,7 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		tried = append(tried, r)
 		resp, err := p.send(req, r, body)
 		if err == nil {
-			return resp, nil
+			return resp, r.address, len(tried), nil
 		}
 		failure = err
 		if req.Context().Err() != nil {
@@ -284,9 +318,9 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		p.opt.Metrics.retried(p.opt.Name)
 	}
 	if failure == nil {
-		failure = errNoReplica
+		return nil, "", 0, errNoReplica
 	}
-	return nil, failure
+	return nil, tried[len(tried)-1].address, len(tried), failure
 }
 
 // send passes the request to one replica and counts it as the replica's until the answer is read.

@@ -3,6 +3,7 @@
 package agentws
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -47,7 +48,7 @@ func bearer(authorization string) string {
 }
 
 // handshake runs section 2.1 of the protocol up to the registered slot.
-func (s *Server) handshake(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, authorization string) (*Conn, *refusal) {
+func (s *Server) handshake(ctx context.Context, ws *websocket.Conn, conn *gatherConn, ip netip.Addr, authorization string) (*Conn, *refusal) {
 	deadline := time.Now().Add(s.cfg.HandshakeTimeout)
 	key := throttle.AddressKey(ip)
 	if s.ipFailures.Blocked(key) {
@@ -55,48 +56,48 @@ func (s *Server) handshake(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, 
 	}
 	if len(s.cfg.Allow) > 0 && !httpx.ContainsIP(s.cfg.Allow, ip) {
 		s.metrics.ipDenied.WithLabelValues("agent_ws").Inc()
-		s.failed(ip, key, "agent.auth.ip_denied", "address not in Z4J_AGENT_IP_ALLOWLIST")
+		s.failed(ctx, ip, key, "agent.auth.ip_denied", "address not in Z4J_AGENT_IP_ALLOWLIST")
 		return nil, &refusal{CloseForbidden, "", "ip_denied"}
 	}
-	login, r := s.login(ip, key, authorization)
+	login, r := s.login(ctx, ip, key, authorization)
 	if r != nil {
 		return nil, r
 	}
-	hello, r := s.hello(ws, deadline, login, ip, key)
+	hello, r := s.hello(ctx, ws, deadline, login, ip, key)
 	if r != nil {
 		return nil, r
 	}
-	return s.admit(ws, conn, login, hello)
+	return s.admit(ctx, ws, conn, login, hello)
 }
 
 // failed counts a failed handshake and records it; the log gets the first one and then every hundredth.
-func (s *Server) failed(ip netip.Addr, key, action, reason string) {
+func (s *Server) failed(ctx context.Context, ip netip.Addr, key, action, reason string) {
 	if n := s.ipFailures.Add(key); n == 1 || n%100 == 0 {
-		s.log.Warn("agent connection refused", "address", ip.String(), "reason", reason, "failures_in_window", n)
+		s.log.WarnContext(ctx, "agent connection refused", "address", ip.String(), "reason", reason, "failures_in_window", n)
 	}
-	s.refusals.Refused(s.ctx, ip, action, reason)
+	s.refusals.Refused(ctx, ip, action, reason)
 }
 
-func (s *Server) login(ip netip.Addr, key, authorization string) (store.AgentLogin, *refusal) {
+func (s *Server) login(ctx context.Context, ip netip.Addr, key, authorization string) (store.AgentLogin, *refusal) {
 	token := bearer(authorization)
 	if token == "" {
-		s.failed(ip, key, "agent.auth.bearer_failed", "no bearer token")
+		s.failed(ctx, ip, key, "agent.auth.bearer_failed", "no bearer token")
 		return store.AgentLogin{}, &refusal{CloseUnauthenticated, "", "unauthenticated"}
 	}
 	hashes := make([]string, len(s.masters))
 	for i, m := range s.masters {
 		hashes[i] = wire.TokenHash(m, token)
 	}
-	login, err := s.store.AgentByTokenHash(s.ctx, hashes...)
+	login, err := s.store.AgentByTokenHash(ctx, hashes...)
 	switch {
 	case errors.Is(err, domain.ErrNotFound), err == nil && login.Revoked:
-		s.failed(ip, key, "agent.auth.bearer_failed", "unknown or revoked agent token")
+		s.failed(ctx, ip, key, "agent.auth.bearer_failed", "unknown or revoked agent token")
 		return login, &refusal{CloseUnauthenticated, "", "unauthenticated"}
 	case err != nil:
-		s.log.Error("agent connection refused: token look-up failed", "err", err)
+		s.log.ErrorContext(ctx, "agent connection refused: token look-up failed", "err", err)
 		return login, &refusal{CloseInternal, "", "error"}
 	case !login.ProjectActive:
-		s.failed(ip, key, "agent.auth.project_inactive", "the agent's project is archived")
+		s.failed(ctx, ip, key, "agent.auth.project_inactive", "the agent's project is archived")
 		return login, &refusal{CloseUnauthenticated, "", "project_inactive"}
 	case s.agentFailures.Blocked(throttle.AgentKey(login.Ref.ID)):
 		return login, &refusal{CloseTooMany, "too many frames of this agent failed authentication; wait a minute", "throttled"}
@@ -105,7 +106,7 @@ func (s *Server) login(ip netip.Addr, key, authorization string) (store.AgentLog
 }
 
 // hello reads and checks the first frame.
-func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.AgentLogin, ip netip.Addr, key string) (*wire.Hello, *refusal) {
+func (s *Server) hello(ctx context.Context, ws *websocket.Conn, deadline time.Time, login store.AgentLogin, ip netip.Addr, key string) (*wire.Hello, *refusal) {
 	log := s.log.With("agent", login.Name, "agent_id", login.Ref.UID.String(), "project", login.ProjectSlug, "address", ip.String())
 	_ = ws.SetReadDeadline(deadline)
 	_, r, err := ws.NextReader()
@@ -119,10 +120,10 @@ func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.Agent
 		var timeout interface{ Timeout() bool }
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
-			log.Warn("agent connection closed: no hello in time", "seconds", s.cfg.HandshakeTimeout.Seconds())
+			log.WarnContext(ctx, "agent connection closed: no hello in time", "seconds", s.cfg.HandshakeTimeout.Seconds())
 			return nil, &refusal{CloseIdle, "", "hello_timeout"}
 		case errors.Is(err, errOversize), errors.Is(err, errEmpty):
-			log.Warn("agent connection closed: bad hello", "reason", err.Error())
+			log.WarnContext(ctx, "agent connection closed: bad hello", "reason", err.Error())
 			return nil, &refusal{CloseBadFrame, "", "bad_hello"}
 		}
 		return nil, &refusal{CloseBadFrame, "", "gone"}
@@ -133,24 +134,24 @@ func (s *Server) hello(ws *websocket.Conn, deadline time.Time, login store.Agent
 	}
 	if err != nil {
 		s.ipFailures.Add(key)
-		log.Warn("agent connection closed: bad hello", "reason", err.Error())
+		log.WarnContext(ctx, "agent connection closed: bad hello", "reason", err.Error())
 		return nil, &refusal{CloseBadFrame, "", "bad_hello"}
 	}
 	if h.ProtocolVersion != domain.ProtocolVersion {
 		s.ipFailures.Add(key)
-		log.Warn("agent connection closed: it speaks another protocol version; install an agent of this brain's major version",
+		log.WarnContext(ctx, "agent connection closed: it speaks another protocol version; install an agent of this brain's major version",
 			"agent_protocol", h.ProtocolVersion, "brain_protocol", domain.ProtocolVersion, "agent_version", h.AgentVersion, "brain_version", domain.Version)
 		return nil, &refusal{CloseProtocolVersion, "", "protocol_version"}
 	}
 	if note := versionSkew(h.AgentVersion, domain.Version); note != "" {
-		log.Warn("agent version differs from the brain's", "advice", note, "agent_version", h.AgentVersion, "brain_version", domain.Version)
+		log.WarnContext(ctx, "agent version differs from the brain's", "advice", note, "agent_version", h.AgentVersion, "brain_version", domain.Version)
 	}
 	return h, nil
 }
 
 // admit writes the rows, answers hello_ack and registers the slot, in this order: hello_ack must be the first
 // frame the agent sees, and a command may follow the registration at once.
-func (s *Server) admit(ws *websocket.Conn, conn *gatherConn, login store.AgentLogin, h *wire.Hello) (*Conn, *refusal) {
+func (s *Server) admit(ctx context.Context, ws *websocket.Conn, conn *gatherConn, login store.AgentLogin, h *wire.Hello) (*Conn, *refusal) {
 	features := jsonText(h.RuntimeFeatures, "[]")
 	connect := store.Connect{
 		Agent: login.Ref, ProtocolVersion: h.ProtocolVersion, AgentVersion: clean(h.AgentVersion), Framework: clean(h.Framework),
@@ -166,15 +167,15 @@ func (s *Server) admit(ws *websocket.Conn, conn *gatherConn, login store.AgentLo
 		connect.StartedAt = &at
 	}
 	log := s.log.With("agent", login.Name, "agent_id", login.Ref.UID.String(), "project", login.ProjectSlug, "worker_id", h.WorkerID)
-	slot, err := s.store.ConnectAgent(s.ctx, connect)
+	slot, err := s.store.ConnectAgent(ctx, connect)
 	switch {
 	case errors.Is(err, store.ErrAgentBarred):
 		return nil, &refusal{CloseUnauthenticated, "", "unauthenticated"}
 	case errors.Is(err, store.ErrSlotsFull):
-		log.Warn("agent connection refused: worker cap reached; raise Z4J_WS_PER_AGENT_CONCURRENCY_CAP or mint another agent", "cap", s.cfg.SlotCap)
+		log.WarnContext(ctx, "agent connection refused: worker cap reached; raise Z4J_WS_PER_AGENT_CONCURRENCY_CAP or mint another agent", "cap", s.cfg.SlotCap)
 		return nil, &refusal{CloseTooMany, "worker cap of this agent reached", "slots_full"}
 	case err != nil:
-		log.Error("agent connection refused: rows not written", "err", err)
+		log.ErrorContext(ctx, "agent connection refused: rows not written", "err", err)
 		return nil, &refusal{CloseInternal, "", "error"}
 	}
 	session := wire.Session{
@@ -206,13 +207,13 @@ func (s *Server) admit(ws *websocket.Conn, conn *gatherConn, login store.AgentLo
 		replaced.Close(CloseReplaced, "")
 	}
 	if slot.TakenFrom != "" && slot.TakenFrom != s.cfg.Owner {
-		s.hints.SlotTaken(s.ctx, login.Ref.ID)
+		s.hints.SlotTaken(ctx, login.Ref.ID)
 	}
 	if stopping {
 		c.Close(CloseRestart, "")
 	}
-	log.Info("agent connected", "agent_version", h.AgentVersion, "framework", h.Framework, "engines", h.Engines, "generation", slot.Generation)
-	s.hints.AgentChanged(s.ctx, login.Ref)
+	log.InfoContext(ctx, "agent connected", "agent_version", h.AgentVersion, "framework", h.Framework, "engines", h.Engines, "generation", slot.Generation)
+	s.hints.AgentChanged(ctx, login.Ref)
 	s.commands.Connected(login.Ref.ID)
 	return c, nil
 }

@@ -12,9 +12,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/redact"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/wire"
@@ -196,12 +200,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ip.IsValid() {
 		ip = httpx.PeerIP(r)
 	}
+	// The trace of a connection is its handshake; the connection itself may live for weeks.
+	_, span := obs.Child(r.Context(), "ingest", "agent handshake")
 	gw := &gatherWriter{ResponseWriter: w}
 	ws, err := s.upgrader.Upgrade(gw, r, nil)
 	if err != nil {
 		s.metrics.handshakes.WithLabelValues("not_websocket").Inc()
+		endHandshake(span, "not_websocket")
 		return
 	}
+	authorization := r.Header.Get("Authorization")
 	// The goroutine of the HTTP server, with its large stack and buffers, ends here.
 	s.mu.Lock()
 	if !s.stopping {
@@ -209,28 +217,49 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		go func() {
 			defer s.wg.Done()
-			s.serve(ws, gw.conn, ip, r.Header.Get("Authorization"))
+			s.serve(span, ws, gw.conn, ip, authorization)
 		}()
 		return
 	}
 	s.mu.Unlock()
+	endHandshake(span, "stopping")
 	s.refuse(ws, gw.conn, CloseRestart, "")
 }
 
 // serve runs a connection from its first byte to its last.
-func (s *Server) serve(ws *websocket.Conn, conn *gatherConn, ip netip.Addr, authorization string) {
-	c, refusal := s.handshake(ws, conn, ip, authorization)
+func (s *Server) serve(span trace.Span, ws *websocket.Conn, conn *gatherConn, ip netip.Addr, authorization string) {
+	c, refusal := s.handshake(withSpan(s.ctx, span), ws, conn, ip, authorization)
 	if refusal != nil {
+		endHandshake(span, refusal.outcome)
 		s.metrics.handshakes.WithLabelValues(refusal.outcome).Inc()
 		s.refuse(ws, conn, refusal.code, refusal.reason)
 		return
 	}
+	endHandshake(span, "accepted")
 	s.metrics.handshakes.WithLabelValues("accepted").Inc()
 	s.metrics.connections.Inc()
 	c.run(s.ctx)
 	c.finish()
 	s.metrics.connections.Dec()
 	s.left(c)
+}
+
+// withSpan returns ctx with the span of a handshake, if that is recorded.
+func withSpan(ctx context.Context, span trace.Span) context.Context {
+	if !span.IsRecording() {
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, span)
+}
+
+func endHandshake(span trace.Span, outcome string) {
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("z4j.handshake.outcome", outcome))
+		if outcome == "error" {
+			span.SetStatus(codes.Error, "")
+		}
+	}
+	span.End()
 }
 
 // refuse closes a connection that was not admitted and waits a little for the peer's answer, so that the

@@ -17,8 +17,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/services/ingest/internal/intake"
 )
@@ -62,6 +65,8 @@ type Deps struct {
 	// Committed is called in the writer's goroutine after every commit, before the acks, with the
 	// frames it holds. It publishes hints and counts, and must not block.
 	Committed func(items []*store.IngestItem)
+	// Tracer makes a span of each batch; nil makes none.
+	Tracer trace.Tracer
 }
 
 // Committer implements intake.Committer.
@@ -295,16 +300,46 @@ var retryAfter = []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 
 
 // commit stores the batch. stop is the context whose end cuts the retries short.
 func (w *writer) commit(ctx, stop context.Context, batch []owned) {
+	ctx, span := obs.Start(ctx, w.c.deps.Tracer, "ingest batch")
+	outcome, retries, err := w.store(ctx, stop, batch)
+	if span.IsRecording() {
+		describe(span, batch, outcome, retries)
+	}
+	obs.End(span, err)
+}
+
+// describe says on the span of a batch what it held. Frames have no spans of their own: they are too many.
+func describe(span trace.Span, batch []owned, outcome string, retries int) {
+	events, agents := 0, map[int64]bool{}
+	for _, o := range batch {
+		events += len(o.e.Item.Events)
+		agents[o.e.Item.Agent.ID] = true
+	}
+	span.SetAttributes(attribute.Int("z4j.batch.frames", len(batch)), attribute.Int("z4j.batch.events", events),
+		attribute.Int("z4j.batch.agents", len(agents)), attribute.Int("z4j.batch.retries", retries), attribute.String("z4j.batch.outcome", outcome))
+}
+
+// Outcomes of a batch, in metrics and traces.
+const (
+	outcomeCommitted = "committed"
+	outcomeWithheld  = "withheld"
+	outcomeRejected  = "rejected"
+	outcomeSplit     = "split"
+)
+
+// store is commit without its span. The error is one that nobody dealt with further down.
+func (w *writer) store(ctx, stop context.Context, batch []owned) (outcome string, retries int, err error) {
 	items := make([]*store.IngestItem, len(batch))
 	for i, o := range batch {
 		items[i] = &o.e.Item
 	}
 	start := time.Now()
-	err := w.c.deps.Store.Ingest(ctx, items)
+	err = w.c.deps.Store.Ingest(ctx, items)
 	for _, pause := range retryAfter {
 		if !errors.Is(err, domain.ErrTransient) || stop.Err() != nil {
 			break
 		}
+		retries++
 		w.c.m.commits.WithLabelValues("retried").Inc()
 		timer := time.NewTimer(pause)
 		select {
@@ -317,26 +352,30 @@ func (w *writer) commit(ctx, stop context.Context, batch []owned) {
 	w.c.m.seconds.Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:
-		w.c.m.commits.WithLabelValues("committed").Inc()
+		w.c.m.commits.WithLabelValues(outcomeCommitted).Inc()
 		w.c.m.frames.Observe(float64(len(batch)))
 		w.c.deps.Committed(items)
 		w.settle(batch, nil)
+		return outcomeCommitted, retries, nil
 	case errors.Is(err, domain.ErrTransient):
-		w.c.m.commits.WithLabelValues("withheld").Inc()
-		w.c.deps.Logger.Error("acks withheld: the database does not take events; agents keep them and send them again",
+		w.c.m.commits.WithLabelValues(outcomeWithheld).Inc()
+		w.c.deps.Logger.ErrorContext(ctx, "acks withheld: the database does not take events; agents keep them and send them again",
 			"frames", len(batch), "err", err)
 		w.settle(batch, err)
+		return outcomeWithheld, retries, err
 	case len(batch) == 1:
-		w.c.m.commits.WithLabelValues("rejected").Inc()
+		w.c.m.commits.WithLabelValues(outcomeRejected).Inc()
 		w.c.m.rejected.Inc()
-		w.c.deps.Logger.Error("a frame can't be stored and is dropped", "agent", batch[0].e.Item.Agent.UID,
+		w.c.deps.Logger.ErrorContext(ctx, "a frame can't be stored and is dropped", "agent", batch[0].e.Item.Agent.UID,
 			"frame", batch[0].e.FrameID, "err", err)
 		w.settle(batch, err)
+		return outcomeRejected, retries, err
 	default:
 		// One bad frame must not cost its neighbours: halve until it stands alone.
-		w.c.m.commits.WithLabelValues("split").Inc()
+		w.c.m.commits.WithLabelValues(outcomeSplit).Inc()
 		w.commit(ctx, stop, batch[:len(batch)/2])
 		w.commit(ctx, stop, batch[len(batch)/2:])
+		return outcomeSplit, retries, nil
 	}
 }
 

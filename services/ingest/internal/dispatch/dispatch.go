@@ -17,8 +17,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/wire"
 	"github.com/z4jdev/z4j/services/ingest/internal/hub"
@@ -69,6 +72,8 @@ type Deps struct {
 	Outcomes Outcomes
 	Metrics  *Metrics
 	Logger   *slog.Logger
+	// Tracer makes a span of each delivery; nil makes none.
+	Tracer trace.Tracer
 }
 
 // Dispatcher delivers commands to the sockets of one replica.
@@ -80,6 +85,7 @@ type Dispatcher struct {
 	outcomes Outcomes
 	metrics  *Metrics
 	log      *slog.Logger
+	tracer   trace.Tracer
 
 	mu   sync.Mutex
 	due  map[int64]bool // agents waiting for a delivery
@@ -103,7 +109,7 @@ func New(cfg Config, d Deps) *Dispatcher {
 		cfg.Parallel = 16
 	}
 	return &Dispatcher{
-		cfg: cfg, store: d.Store, hub: d.Hub, hints: d.Hints, outcomes: d.Outcomes, metrics: d.Metrics, log: d.Logger,
+		cfg: cfg, store: d.Store, hub: d.Hub, hints: d.Hints, outcomes: d.Outcomes, metrics: d.Metrics, log: d.Logger, tracer: d.Tracer,
 		due: make(map[int64]bool), busy: make(map[int64]bool), wake: make(chan struct{}, 1),
 		labels: make(map[int64]string),
 	}
@@ -227,6 +233,7 @@ func (d *Dispatcher) serve(ctx context.Context, agent int64) {
 
 // deliver claims and sends one command; false when there is none for this slot, or the slot is no good.
 func (d *Dispatcher) deliver(ctx context.Context, slot hub.Slot, contracts []string, contractsOnly bool) (bool, error) {
+	begun := time.Now()
 	claimed, err := d.store.ClaimCommands(ctx, store.ClaimCommandsParams{
 		AgentID: slot.Agent().ID, Owner: d.cfg.Owner, Worker: slot.WorkerID(),
 		Contracts: contracts, ContractsOnly: contractsOnly, Limit: 1,
@@ -235,18 +242,30 @@ func (d *Dispatcher) deliver(ctx context.Context, slot hub.Slot, contracts []str
 		return false, err
 	}
 	cmd := claimed[0]
+	ctx, span := obs.Start(ctx, d.tracer, "deliver command", trace.WithTimestamp(begun))
+	err = d.send(ctx, slot, cmd)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("z4j.command.action", cmd.Action), attribute.String("z4j.command.id", cmd.ID.String()),
+			attribute.Float64("z4j.command.waited_seconds", begun.Sub(cmd.IssuedAt).Seconds()))
+	}
+	obs.End(span, err)
+	return err == nil, nil
+}
+
+// send gives a claimed command to the slot; when that fails, it is told and dealt with already.
+func (d *Dispatcher) send(ctx context.Context, slot hub.Slot, cmd store.Command) error {
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.SendTimeout)
 	defer cancel()
 	if err := slot.SendCommand(sendCtx, hub.Command{ID: cmd.ID, Payload: Payload(cmd)}); err != nil {
 		d.metrics.sendFailures.Inc()
 		reverted, rerr := d.store.RevertClaim(context.WithoutCancel(ctx), cmd)
-		d.log.Warn("command could not be sent", "command", cmd.ID.String(), "action", cmd.Action, "reverted", reverted, "err", errors.Join(err, rerr))
+		d.log.WarnContext(ctx, "command could not be sent", "command", cmd.ID.String(), "action", cmd.Action, "reverted", reverted, "err", errors.Join(err, rerr))
 		d.hints.CommandChanged(ctx, cmd.ProjectID)
-		return false, nil
+		return err
 	}
 	d.metrics.sent.Inc()
 	d.hints.CommandChanged(ctx, cmd.ProjectID)
-	return true, nil
+	return nil
 }
 
 // Payload is the payload of a command's frame.

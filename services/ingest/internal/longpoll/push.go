@@ -9,9 +9,11 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 	"github.com/z4jdev/z4j/pkg/wire"
 	"github.com/z4jdev/z4j/services/ingest/internal/decode"
@@ -77,7 +79,13 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	answer, err := s.take(r.Context(), q, session, in.Frames)
+	ctx, span := obs.Child(r.Context(), "ingest", "ingest batch")
+	answer, err := s.take(ctx, q, session, in.Frames)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("z4j.batch.frames", len(in.Frames)), attribute.Int("z4j.batch.agents", 1),
+			attribute.Int("z4j.batch.rejected", answer.Rejected))
+	}
+	obs.End(span, err)
 	var fault *wire.Error
 	switch {
 	case errors.As(err, &fault):

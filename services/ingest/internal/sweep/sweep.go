@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
@@ -67,6 +69,8 @@ type Deps struct {
 	Hints   Hints
 	Metrics *Metrics
 	Logger  *slog.Logger
+	// Tracer makes a span of each sweep; nil makes none.
+	Tracer trace.Tracer
 }
 
 // Sweep runs the sweeps of one replica, when it holds the lease.
@@ -115,7 +119,9 @@ func (s *Sweep) Run(ctx context.Context) error {
 		}
 		_, mine, err := s.deps.Store.TakeLease(ctx, lease, s.cfg.Owner, 3*s.cfg.Interval)
 		if err == nil && mine {
-			err = s.once(ctx)
+			sctx, span := obs.Start(ctx, s.deps.Tracer, "sweep")
+			err = s.once(sctx)
+			obs.End(span, err)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.deps.Logger.Warn("sweep failed; it runs again", "seconds", s.cfg.Interval.Seconds(), "err", err)

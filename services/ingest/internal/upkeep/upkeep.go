@@ -11,7 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/z4jdev/z4j/pkg/config"
+	"github.com/z4jdev/z4j/pkg/obs"
 	"github.com/z4jdev/z4j/pkg/store"
 )
 
@@ -74,6 +77,8 @@ type Deps struct {
 	Logger  *slog.Logger
 	// Now is the clock that retention goes by; nil takes the store's.
 	Now func() time.Time
+	// Tracer makes a span of each run of a job; nil makes none.
+	Tracer trace.Tracer
 }
 
 // Upkeep is one replica's candidate for the lease.
@@ -220,11 +225,14 @@ func (u *Upkeep) loop(ctx context.Context, j job) {
 
 // attempt runs a job once; an error is told and repeated later, and touches no other job.
 func (u *Upkeep) attempt(ctx context.Context, j job) (err error) {
+	ctx, span := obs.Start(ctx, u.deps.Tracer, "upkeep "+j.name)
+	defer func() { obs.End(span, err) }()
+	ctx = obs.WithoutChildren(ctx)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("upkeep job %s: %v", j.name, p)
 			u.deps.Metrics.ran(j.name, u.deps.Now(), err)
-			u.deps.Logger.Error("upkeep job failed; it will be tried again", "job", j.name, "err", err)
+			u.deps.Logger.ErrorContext(ctx, "upkeep job failed; it will be tried again", "job", j.name, "err", err)
 		}
 	}()
 	err = j.run(ctx)
@@ -233,7 +241,7 @@ func (u *Upkeep) attempt(ctx context.Context, j job) (err error) {
 	}
 	u.deps.Metrics.ran(j.name, u.deps.Now(), err)
 	if err != nil {
-		u.deps.Logger.Warn("upkeep job failed; it will be tried again", "job", j.name, "err", err)
+		u.deps.Logger.WarnContext(ctx, "upkeep job failed; it will be tried again", "job", j.name, "err", err)
 	}
 	return err
 }
