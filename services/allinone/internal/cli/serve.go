@@ -206,6 +206,9 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 		return nil, err
 	}
 	registry := obs.NewRegistry()
+	if err := launch.RegisterPool(registry, s); err != nil {
+		return nil, err
+	}
 	b := &brain{cfg: cfg, log: log, store: s}
 	if b.bus, err = launch.OpenBus(ctx, w.Bus, s, log, registry); err != nil {
 		return nil, err
