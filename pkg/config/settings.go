@@ -167,6 +167,9 @@ type Metrics struct {
 	Enabled   Bool   `env:"Z4J_METRICS_ENABLED" envDefault:"true" doc:"Serve /metrics."`
 	AuthToken Secret `env:"Z4J_METRICS_AUTH_TOKEN" doc:"Bearer token of the scraper."`
 	Public    Bool   `env:"Z4J_METRICS_PUBLIC" envDefault:"false" doc:"Serve /metrics to everybody."`
+	Compat    Bool   `env:"Z4J_METRICS_COMPAT" envDefault:"true" doc:"Count events of tasks for /metrics/celery and /metrics/flower, which show them under the names of celery-exporter and Flower."`
+	// The names of queues and tasks are texts of users, so what each may cost is bounded.
+	TaskSeries int `env:"Z4J_METRICS_TASK_SERIES" envDefault:"100" min:"0" max:"5000" doc:"Pairs of queue and task name that have metrics of their own, a project; further ones count as 'other'. /metrics/celery and /metrics/flower keep ten times as many combinations of worker, queue and name."`
 }
 
 // Traces is about OpenTelemetry traces; without an endpoint there are none.

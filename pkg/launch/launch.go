@@ -108,6 +108,8 @@ type Env struct {
 type Service struct {
 	// Handler answers requests other than probes and scrapes.
 	Handler http.Handler
+	// Scrapes answers what scrapers ask for below /metrics/; nil leaves that to Handler.
+	Scrapes http.Handler
 	// Run works until its context ends.
 	Run func(ctx context.Context) error
 	// Ready says why the service can't work now; nil means it can. The database is checked besides.
@@ -255,6 +257,9 @@ func (p *process) open(ctx context.Context) error {
 		return err
 	}
 	p.env.Store = s
+	if err := RegisterPool(p.env.Registry, s); err != nil {
+		return err
+	}
 	p.env.Bus, err = OpenBus(ctx, BusConfig(p.env.Config), s, p.log, p.env.Registry)
 	if err != nil {
 		return fail(ExitRefused, "%w", err)
@@ -285,7 +290,15 @@ func (p *process) handler() http.Handler {
 		scrape := httpx.MetricsGuard(cfg.Metrics.AuthToken.Reveal(), bool(cfg.Metrics.Public), obs.Handler(p.env.Registry, p.log))
 		mux.Handle("GET /metrics", p.probe("/metrics", scrape.ServeHTTP))
 	}
-	mux.Handle("/", p.edge(http.HandlerFunc(p.serve)))
+	rest := p.edge(http.HandlerFunc(p.serve))
+	mux.Handle("/", rest)
+	mux.HandleFunc("GET /metrics/", func(w http.ResponseWriter, r *http.Request) {
+		if svc := p.service.Load(); svc != nil && svc.Scrapes != nil {
+			svc.Scrapes.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
 	return mux
 }
 

@@ -335,7 +335,7 @@ func (b *ingestBatch) insertFresh(ctx context.Context, fresh []*taskGroup) (done
 				continue
 			}
 			seen[k] = true
-			g.dirty |= projection.Apply(g.task, &p.ev, b.unknown, b.now)
+			g.dirty |= b.apply(g.task, p)
 		}
 		tasks[i] = g.task
 	}
@@ -371,6 +371,9 @@ func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error
 		after := footprintOf(g.task)
 		b.d.row(&after, 1)
 		b.noteException(g)
+		if err := b.facts(ctx, g); err != nil {
+			return err
+		}
 	}
 	_, err := b.ops.insertEvents(ctx, rows)
 	return err
@@ -410,8 +413,11 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 			if p.duplicate {
 				continue
 			}
-			g.dirty |= projection.Apply(g.task, &p.ev, b.unknown, b.now)
+			g.dirty |= b.apply(g.task, p)
 			p.accept()
+		}
+		if err := b.facts(ctx, g); err != nil {
+			return err
 		}
 		if err := b.countEvents(ctx, g); err != nil {
 			return err
@@ -434,6 +440,62 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 		return fmt.Errorf("update tasks: %w", err)
 	}
 	return nil
+}
+
+// apply applies an event to the row and notes what follows for those who count events.
+func (b *ingestBatch) apply(t *projection.Task, p *pendingEvent) projection.Dirty {
+	began := t.StartedAt
+	dirty := projection.Apply(t, &p.ev, b.unknown, b.now)
+	p.in.Row = TaskFacts{}
+	switch received := !t.ReceivedAt.IsZero() && !t.ReceivedAt.After(p.ev.At); {
+	case p.ev.Kind == domain.KindReceived:
+		if t.StartedAt.IsZero() || t.StartedAt.Before(p.ev.At) {
+			p.in.Row.Held = 1
+		}
+	case received && (p.ev.Kind == domain.KindStarted || began.IsZero() && terminalKind(p.ev.Kind.State()) != 0):
+		p.in.Row.Held, p.in.Row.HeldMS = -1, p.ev.At.Sub(t.ReceivedAt).Milliseconds()
+	}
+	return dirty
+}
+
+// facts tells the group's new events of their task, by name.
+func (b *ingestBatch) facts(ctx context.Context, g *taskGroup) error {
+	var name, queue string
+	for _, p := range g.events {
+		if p.duplicate {
+			continue
+		}
+		var err error
+		if name == "" {
+			if name, err = b.text(ctx, g.task.NameID); err != nil {
+				return err
+			}
+			if queue, err = b.text(ctx, g.task.QueueID); err != nil {
+				return err
+			}
+		}
+		f := &p.in.Row
+		f.Name, f.Queue, f.Worker = name, queue, p.in.Worker
+		if f.Worker == "" {
+			if f.Worker, err = b.text(ctx, g.task.WorkerID); err != nil {
+				return err
+			}
+		}
+		if terminalKind(p.ev.Kind.State()) != 0 {
+			if ms, ok := g.task.Runtime(); ok {
+				f.RuntimeMS = &ms
+			}
+		}
+	}
+	return nil
+}
+
+// text is the string of an interned key, "" for 0.
+func (b *ingestBatch) text(ctx context.Context, id int64) (string, error) {
+	if id == 0 {
+		return "", nil
+	}
+	return b.tx.nameOf(ctx, id)
 }
 
 // accept counts a newly stored event.

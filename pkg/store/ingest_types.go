@@ -65,8 +65,20 @@ type IngestEvent struct {
 	// Tags is a JSON list of strings.
 	Tags *string
 
-	// Stored reports after Ingest returned nil whether the event was new.
+	// Stored reports after Ingest returned nil whether the event was new; Row then tells of its task.
 	Stored bool
+	Row    TaskFacts
+}
+
+// TaskFacts is what the row of a task said once an event was applied: what the agent itself left out of the event.
+type TaskFacts struct {
+	Name, Queue, Worker string
+	// RuntimeMS is how long the task ran, nil when it did not end or that is not known.
+	RuntimeMS *int64
+	// Held is 1 when a worker took the task in and -1 when it no longer holds it back: it began, or ended before it
+	// could. HeldMS is how long that was, for -1.
+	Held   int
+	HeldMS int64
 }
 
 // QueueDepth is one entry of an engine's queue_depths.

@@ -102,6 +102,11 @@ func (p *pg) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX
 	})
 }
 
+func (p *pg) poolStats() PoolStats {
+	st := p.pool.Stat()
+	return PoolStats{Max: int64(st.MaxConns()), InUse: int64(st.AcquiredConns()), Waits: st.EmptyAcquireCount(), WaitTime: st.EmptyAcquireWaitTime()}
+}
+
 func (p *pg) ping(ctx context.Context) error { return p.pool.Ping(ctx) }
 
 func (p *pg) provider(opts ...goose.ProviderOption) (*goose.Provider, func() error, error) {

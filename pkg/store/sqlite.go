@@ -146,6 +146,11 @@ func (l *lite) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DB
 	return nil
 }
 
+func (l *lite) poolStats() PoolStats {
+	st := l.readDB.Stats()
+	return PoolStats{Max: int64(st.MaxOpenConnections), InUse: int64(st.InUse), Waits: st.WaitCount, WaitTime: st.WaitDuration}
+}
+
 func (l *lite) ping(ctx context.Context) error {
 	var one int64
 	return l.reads.QueryRow(ctx, "SELECT 1").Scan(&one)

@@ -110,6 +110,7 @@ type engine interface {
 	serverVersion(ctx context.Context) (string, error)
 	preflight(ctx context.Context) error
 	size(ctx context.Context) (int64, error)
+	poolStats() PoolStats
 	maintain(ctx context.Context) error
 	// prepareDays makes room for events of the given days (UTC midnights).
 	prepareDays(ctx context.Context, days []time.Time) error

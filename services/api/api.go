@@ -29,6 +29,7 @@ import (
 	"github.com/z4jdev/z4j/services/api/internal/project"
 	"github.com/z4jdev/z4j/services/api/internal/push"
 	"github.com/z4jdev/z4j/services/api/internal/rest"
+	"github.com/z4jdev/z4j/services/api/internal/scrape"
 	"github.com/z4jdev/z4j/services/api/internal/system"
 )
 
@@ -89,6 +90,10 @@ type Config struct {
 	MetricsElsewhere bool
 	MetricsPublic    bool
 	MetricsToken     string
+	// CompatMetrics serves /metrics/celery and /metrics/flower. MetricSeries bounds the queues of a project that have
+	// metrics of their own (100); negative keeps none apart.
+	CompatMetrics bool
+	MetricSeries  int
 
 	// Home and Settings are shown to instance admins; secrets in Settings are masked already.
 	Home     string
@@ -161,6 +166,7 @@ type Service struct {
 	push     *push.Hub
 	bulk     *bulk.Coordinator
 	document []byte
+	scrapes  http.Handler
 }
 
 // New wires the service. It does no I/O.
@@ -230,17 +236,39 @@ func (s *Service) wire() error {
 		Store: deps.Store, Bus: deps.Bus, Auth: authn, Logger: deps.Logger, AllowedHost: deps.AllowedHost, Dev: cfg.Dev, MaxPerUser: cfg.MaxSockets,
 	}, deps.Registry)
 	rt.Handle(http.MethodGet, "/ws/dashboard", s.push)
-	if cfg.MetricsEnabled {
-		deps.Registry.MustRegister(system.NewGauges(deps.Store, deps.Logger))
-	}
-	if cfg.MetricsEnabled && !cfg.MetricsElsewhere {
-		rt.Handle(http.MethodGet, "/metrics", httpx.MetricsGuard(cfg.MetricsToken, cfg.MetricsPublic, obs.Handler(deps.Registry, deps.Logger)))
-	}
+	s.wireMetrics(rt)
 	if cfg.OpenAPI != OpenAPIDisabled {
 		rt.Handle(http.MethodGet, rest.Base+"/openapi.json", rt.DocumentHandler(document, cfg.OpenAPI == OpenAPIPublic))
 	}
 	return nil
 }
+
+// wireMetrics mounts what scrapers ask for.
+func (s *Service) wireMetrics(rt *rest.Router) {
+	cfg, deps := s.cfg, s.deps
+	s.scrapes = http.HandlerFunc(httpx.NotFound)
+	if !cfg.MetricsEnabled {
+		return
+	}
+	read := scrape.Config{Store: deps.Store, Logger: deps.Logger, Now: deps.Now, Series: cfg.MetricSeries}
+	deps.Registry.MustRegister(scrape.NewGauges(read))
+	guard := func(h http.Handler) http.Handler { return httpx.MetricsGuard(cfg.MetricsToken, cfg.MetricsPublic, h) }
+	if !cfg.MetricsElsewhere {
+		rt.Handle(http.MethodGet, "/metrics", guard(obs.Handler(deps.Registry, deps.Logger)))
+	}
+	if !cfg.CompatMetrics {
+		return
+	}
+	doors, mux := scrape.NewDoors(read), http.NewServeMux()
+	for path, h := range map[string]http.Handler{"/metrics/celery": doors.Celery(), "/metrics/flower": doors.Flower()} {
+		rt.Handle(http.MethodGet, path, guard(h))
+		mux.Handle("GET "+path, guard(h))
+	}
+	s.scrapes = mux
+}
+
+// Scrapes answers /metrics/celery and /metrics/flower, for a process that is scraped at its own address.
+func (s *Service) Scrapes() http.Handler { return s.scrapes }
 
 // auditCheck adapts the audit service's view for the health check; nil leaves it to the stored state.
 func (s *Service) auditCheck() func(context.Context) (system.Audit, error) {
@@ -267,7 +295,7 @@ func (s *Service) Handler() http.Handler {
 // quiet keeps probes and scrapes out of the log at the usual level.
 func quiet(r *http.Request) bool {
 	switch r.URL.Path {
-	case rest.Base + "/health", rest.Base + "/health/ready", "/metrics":
+	case rest.Base + "/health", rest.Base + "/health/ready", "/metrics", "/metrics/celery", "/metrics/flower":
 		return true
 	}
 	return false

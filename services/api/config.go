@@ -35,6 +35,15 @@ func ConfigFrom(cfg *config.Config) (Config, error) {
 		PageSize: cfg.API.DefaultPageSize, MaxPageSize: cfg.API.MaxPageSize,
 		ExportMaxRows: cfg.API.ExportMaxRows, MaxProjects: cfg.API.ProjectListCap,
 		MetricsEnabled: bool(cfg.Metrics.Enabled), MetricsPublic: bool(cfg.Metrics.Public), MetricsToken: cfg.Metrics.AuthToken.Reveal(),
+		CompatMetrics: bool(cfg.Metrics.Compat), MetricSeries: metricSeries(cfg),
 		Home: cfg.Home, Settings: cfg.Effective(), DashboardAllow: allow,
 	}, nil
+}
+
+// metricSeries is the setting in the form of Config, where 0 means the default.
+func metricSeries(c *config.Config) int {
+	if c.Metrics.TaskSeries == 0 {
+		return -1
+	}
+	return c.Metrics.TaskSeries
 }

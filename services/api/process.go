@@ -36,7 +36,7 @@ func newProcess(ctx context.Context, env *launch.Env) (*launch.Service, error) {
 	if err := launch.FirstAdmin(ctx, env.Config, env.Store, env.Stderr); err != nil {
 		return nil, err
 	}
-	return &launch.Service{Handler: s.Handler(), Run: s.Run}, nil
+	return &launch.Service{Handler: s.Handler(), Scrapes: s.Scrapes(), Run: s.Run}, nil
 }
 
 // StoredAuditHealth is the audit service's last word, from the database: of several replicas only one keeps the chain.

@@ -202,7 +202,7 @@ func (g *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.ingest.ServeHTTP(w, r)
 	case path == "/ws/dashboard":
 		g.push.ServeHTTP(w, r)
-	case path == "/api" || strings.HasPrefix(path, "/api/") || path == "/metrics":
+	case path == "/api" || strings.HasPrefix(path, "/api/") || path == "/metrics" || strings.HasPrefix(path, "/metrics/"):
 		g.api.ServeHTTP(w, r)
 	case path == "/ws" || strings.HasPrefix(path, "/ws/"):
 		httpx.NotFound(w, r)

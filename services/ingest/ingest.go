@@ -31,6 +31,7 @@ import (
 	"github.com/z4jdev/z4j/services/ingest/internal/longpoll"
 	"github.com/z4jdev/z4j/services/ingest/internal/notice"
 	"github.com/z4jdev/z4j/services/ingest/internal/sweep"
+	"github.com/z4jdev/z4j/services/ingest/internal/tally"
 	"github.com/z4jdev/z4j/services/ingest/internal/upkeep"
 	"github.com/z4jdev/z4j/services/ingest/internal/watch"
 )
@@ -71,6 +72,13 @@ type Config struct {
 	// Retention is how long data is kept; its zero value keeps everything.
 	Retention config.Retention
 
+	// MetricSeries is for how many pairs of queue and task name a project has metrics (100); negative keeps none apart.
+	MetricSeries int
+	// CompatMetrics counts events in the database, for /metrics/celery and /metrics/flower.
+	CompatMetrics bool
+	// TallyInterval is how often that is written (5 s).
+	TallyInterval time.Duration
+
 	// ShutdownTimeout bounds the end of the sockets when Run's context ends (8 s).
 	ShutdownTimeout time.Duration
 }
@@ -90,7 +98,16 @@ func ConfigFrom(c *config.Config) (Config, error) {
 		ReconcileSweep: c.Commands.ReconcileSweep.Duration(), ReconcileAfter: c.Commands.ReconcileStaleAfter.Duration(),
 		CommandTimeout: c.Commands.Timeout.Duration(),
 		Retention:      c.Retention, StaleAfter: staleAfter(c),
+		MetricSeries: metricSeries(c), CompatMetrics: bool(c.Metrics.Enabled) && bool(c.Metrics.Compat),
 	}, nil
+}
+
+// metricSeries is the setting in the form of Config, like staleAfter.
+func metricSeries(c *config.Config) int {
+	if c.Metrics.TaskSeries == 0 {
+		return -1
+	}
+	return c.Metrics.TaskSeries
 }
 
 // staleAfter is the setting in the form of Config: 0 days mean never, there and here by different words.
@@ -128,6 +145,7 @@ type Service struct {
 	longpoll  *longpoll.Server
 	sweep     *sweep.Sweep
 	upkeep    *upkeep.Upkeep
+	tally     *tally.Tally
 	refusals  notice.Refusals
 	handler   http.Handler
 }
@@ -184,6 +202,16 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	s.tally, err = tally.New(tally.Config{Pairs: cfg.MetricSeries, Stored: cfg.CompatMetrics, Interval: cfg.TallyInterval}, d.Store, d.Logger, d.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	err = d.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "z4j_ingest_slots", Help: "Worker slots that this replica holds.",
+	}, func() float64 { return float64(slots.Len()) }))
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	s.refusals = notice.Refusals{Refusals: store.NewRefusals(d.Store)}
 	writers := 1
 	if d.Store.Engine() != "sqlite" {
@@ -193,7 +221,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		}
 	}
 	s.committer = commit.New(commit.Config{Writers: writers, QueueEntries: cfg.QueueEntries}, commit.Deps{
-		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints, events), Tracer: d.Tracer,
+		Store: d.Store, Logger: d.Logger, Registry: d.Registry, Committed: committed(hints, events, s.tally), Tracer: d.Tracer,
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Owner: cfg.Owner, PollInterval: cfg.PollInterval, TimeoutInterval: cfg.TimeoutSweep}, dispatch.Deps{
 		Store: d.Store, Hub: slots, Hints: hints, Metrics: cmdMetrics, Logger: d.Logger, Outcomes: sweep.Outcomes{Metrics: sweepMetrics},
@@ -204,7 +232,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		PollInterval: cfg.PollInterval, Allow: cfg.Allow,
 	}, longpoll.Deps{
 		Store: d.Store, Commands: s.dispatch, Hints: hints, Refusals: s.refusals, Metrics: lpMetrics, Redact: engine, Logger: d.Logger,
-		Now: d.Now, Payload: dispatch.Payload, Committed: committed(hints, events), Master: d.Master, Previous: d.Previous,
+		Now: d.Now, Payload: dispatch.Payload, Committed: committed(hints, events, s.tally), Master: d.Master, Previous: d.Previous,
 	})
 	s.sweep = sweep.New(sweep.Config{
 		Owner: cfg.Owner, Interval: cfg.HealthSweep, OfflineAfter: cfg.OfflineAfter, ReconcileInterval: cfg.ReconcileSweep,
@@ -245,9 +273,10 @@ func named(next http.Handler) http.Handler {
 }
 
 // committed counts what was stored and tells the dashboards of each project what a commit changed, once.
-func committed(hints notice.Hints, events *notice.Events) func([]*store.IngestItem) {
+func committed(hints notice.Hints, events *notice.Events, tallied *tally.Tally) func([]*store.IngestItem) {
 	return func(items []*store.IngestItem) {
 		events.Count(items)
+		tallied.Count(items)
 		var tasks, agents []int64
 		for _, it := range items {
 			id := it.Agent.ProjectID
@@ -274,7 +303,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	for name, run := range map[string]func(context.Context) error{
 		"committer": s.committer.Run, "dispatch": s.dispatch.Run, "watch": s.watch.Run, "refusals": s.refusals.Run, "sockets": s.ws.Run,
-		"sweep": s.sweep.Run, "upkeep": s.upkeep.Run,
+		"sweep": s.sweep.Run, "upkeep": s.upkeep.Run, "tally": s.tally.Run,
 	} {
 		g.Go(func() error {
 			if err := run(gctx); err != nil {

@@ -26,12 +26,13 @@ func (q *Queries) DropLease(ctx context.Context, db DBTX, arg DropLeaseParams) e
 
 const takeLease = `-- name: TakeLease :one
 
-INSERT INTO leases (name, holder, generation, expires_at)
-VALUES ($1, $2, 1, $3)
+INSERT INTO leases (name, holder, generation, expires_at, taken_at)
+VALUES ($1, $2, 1, $3, CAST($4 AS timestamptz))
 ON CONFLICT (name) DO UPDATE
 SET holder = excluded.holder,
     generation = CASE WHEN leases.holder = excluded.holder THEN leases.generation ELSE leases.generation + 1 END,
-    expires_at = excluded.expires_at
+    expires_at = excluded.expires_at,
+    taken_at = CASE WHEN leases.holder = excluded.holder THEN leases.taken_at ELSE excluded.taken_at END
 WHERE leases.holder = excluded.holder OR leases.expires_at <= $4
 RETURNING generation
 `

@@ -233,6 +233,7 @@ type Lease struct {
 	Holder     string
 	Generation int64
 	ExpiresAt  time.Time
+	TakenAt    *time.Time
 }
 
 type LongpollSession struct {
@@ -426,6 +427,19 @@ type TaskCount struct {
 	ProjectID int64
 	State     int64
 	N         int64
+}
+
+type TaskTotal struct {
+	ProjectID int64
+	EngineID  int64
+	WorkerID  int64
+	NameID    int64
+	QueueID   int64
+	Kind      int64
+	Sub       int64
+	N         int64
+	RuntimeMS int64
+	UpdatedAt time.Time
 }
 
 type User struct {

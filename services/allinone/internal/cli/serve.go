@@ -210,6 +210,7 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 	}
 	registry := obs.NewRegistry()
 	b := &brain{cfg: cfg, log: log, store: s, requests: s}
+	handles := []*store.Store{s}
 	if b.bus, err = launch.OpenBus(ctx, w.Bus, s, log, registry); err != nil {
 		return nil, err
 	}
@@ -222,8 +223,9 @@ func newBrain(ctx context.Context, cfg *config.Config, s *store.Store, list *hos
 		if b.requests, err = store.Open(ctx, o); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the API's connections: %w", err), b.tracing.Close(ctx), b.bus.Close())
 		}
+		handles = append(handles, b.requests)
 	}
-	if err := b.build(w, list, registry); err != nil {
+	if err := errors.Join(launch.RegisterPool(registry, handles...), b.build(w, list, registry)); err != nil {
 		return nil, errors.Join(err, b.tracing.Close(ctx), b.bus.Close(), b.closeRequests())
 	}
 	return b, nil

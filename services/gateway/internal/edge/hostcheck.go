@@ -63,7 +63,7 @@ func (c *HostCheck) exempt(path string) bool {
 	switch path {
 	case "/api/v1/health", "/api/v1/health/ready":
 		return true
-	case "/metrics":
+	case "/metrics", "/metrics/celery", "/metrics/flower":
 		return c.MetricsExempt
 	}
 	return false

@@ -90,7 +90,7 @@ func surface(path string) string {
 		return "health"
 	case path == "/api" || strings.HasPrefix(path, "/api/"):
 		return "api"
-	case path == "/metrics":
+	case path == "/metrics" || strings.HasPrefix(path, "/metrics/"):
 		return "metrics"
 	}
 	return "dashboard"

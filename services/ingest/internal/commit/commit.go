@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,12 +76,16 @@ type Committer struct {
 	deps    Deps
 	writers []*writer
 	m       metrics
+	// queued and queuedBytes are what waits in all queues.
+	queued, queuedBytes atomic.Int64
 }
 
 type metrics struct {
 	commits  *prometheus.CounterVec
 	seconds  prometheus.Histogram
 	frames   prometheus.Histogram
+	events   prometheus.Histogram
+	acks     prometheus.Histogram
 	rejected prometheus.Counter
 }
 
@@ -107,12 +112,29 @@ func New(cfg Config, deps Deps) *Committer {
 			Name: "z4j_ingest_commit_frames", Help: "Frames folded into one ingest transaction.",
 			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024},
 		}),
+		events: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "z4j_ingest_commit_events", Help: "Events folded into one ingest transaction, repetitions included.",
+			Buckets: []float64{0, 1, 4, 16, 64, 128, 256, 512, 1024, 2048},
+		}),
+		acks: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "z4j_ingest_ack_seconds", Help: "Time from the reception of an event batch to its acknowledgement, over WebSocket.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "z4j_ingest_rejected_frames_total", Help: "Frames that the database can never take and that were acked as rejected.",
 		}),
 	}}
 	if deps.Registry != nil {
-		deps.Registry.MustRegister(c.m.commits, c.m.seconds, c.m.frames, c.m.rejected)
+		deps.Registry.MustRegister(c.m.commits, c.m.seconds, c.m.frames, c.m.events, c.m.acks, c.m.rejected,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "z4j_ingest_queued_frames", Help: "Frames that wait for their transaction.",
+			}, func() float64 { return float64(c.queued.Load()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "z4j_ingest_queued_bytes", Help: "Memory that these frames hold, estimated.",
+			}, func() float64 { return float64(c.queuedBytes.Load()) }))
+		for _, outcome := range []string{"committed", "retried", "withheld", "rejected", "split"} {
+			c.m.commits.WithLabelValues(outcome)
+		}
 	}
 	for range cfg.Writers {
 		c.writers = append(c.writers, newWriter(c))
@@ -156,6 +178,7 @@ var errClosed = errors.New("the brain is shutting down")
 // Submit implements intake.Queue.
 func (q *queue) Submit(ctx context.Context, e *intake.Entry) error {
 	size := sizeOf(&e.Item)
+	e.Began = time.Now()
 	for {
 		q.w.mu.Lock()
 		switch {
@@ -165,6 +188,8 @@ func (q *queue) Submit(ctx context.Context, e *intake.Entry) error {
 		case len(q.entries) == 0 || len(q.entries) < q.w.c.cfg.QueueEntries && q.bytes+size <= q.w.c.cfg.QueueBytes:
 			q.entries = append(q.entries, e)
 			q.bytes += size
+			q.w.c.queued.Add(1)
+			q.w.c.queuedBytes.Add(int64(size))
 			if !q.ready {
 				q.ready = true
 				q.w.ready = append(q.w.ready, q)
@@ -278,6 +303,8 @@ func (w *writer) take() []owned {
 		q.entries = q.entries[1:]
 		size := sizeOf(&e.Item)
 		q.bytes -= size
+		w.c.queued.Add(-1)
+		w.c.queuedBytes.Add(-int64(size))
 		if len(q.entries) > 0 {
 			w.ready = append(w.ready, q)
 		} else {
@@ -354,6 +381,11 @@ func (w *writer) store(ctx, stop context.Context, batch []owned) (outcome string
 	case err == nil:
 		w.c.m.commits.WithLabelValues(outcomeCommitted).Inc()
 		w.c.m.frames.Observe(float64(len(batch)))
+		events := 0
+		for _, it := range items {
+			events += len(it.Events)
+		}
+		w.c.m.events.Observe(float64(events))
 		w.c.deps.Committed(items)
 		w.settle(batch, nil)
 		return outcomeCommitted, retries, nil
@@ -381,6 +413,9 @@ func (w *writer) store(ctx, stop context.Context, batch []owned) (outcome string
 
 func (w *writer) settle(batch []owned, err error) {
 	for _, o := range batch {
+		if err == nil && o.e.Ack {
+			w.c.m.acks.Observe(time.Since(o.e.Began).Seconds())
+		}
 		o.q.sink.Settled(o.e, err)
 	}
 }

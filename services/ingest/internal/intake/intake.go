@@ -6,6 +6,7 @@ package intake
 
 import (
 	"context"
+	"time"
 
 	"github.com/z4jdev/z4j/pkg/store"
 )
@@ -17,6 +18,8 @@ type Entry struct {
 	Ack      bool
 	FrameID  string
 	Received int
+	// Began is when the entry was handed over; Submit sets it.
+	Began time.Time
 }
 
 // Sink learns what became of the entries of one connection.

@@ -3,7 +3,9 @@
 package notice
 
 import (
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +22,7 @@ const (
 // Events counts newly stored events by project, engine and kind.
 type Events struct {
 	vec *prometheus.CounterVec
+	lag prometheus.Histogram
 
 	mu     sync.Mutex
 	series map[eventSeries]prometheus.Counter
@@ -36,13 +39,19 @@ func NewEvents(reg prometheus.Registerer) (*Events, error) {
 		vec: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "z4j_events_ingested_total", Help: "Events stored, without repetitions.",
 		}, []string{"project", "engine", "kind"}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "z4j_ingest_event_lag_seconds",
+			Help:    "Age of events when they were stored, by the clock of their agent: what they waited in its buffer and here.",
+			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600},
+		}),
 		series: make(map[eventSeries]prometheus.Counter),
 	}
-	return e, reg.Register(e.vec)
+	return e, errors.Join(reg.Register(e.vec), reg.Register(e.lag))
 }
 
 // Count adds the new events of stored items.
 func (e *Events) Count(items []*store.IngestItem) {
+	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, it := range items {
@@ -52,6 +61,7 @@ func (e *Events) Count(items []*store.IngestItem) {
 		for i := range it.Events {
 			if in := &it.Events[i]; in.Stored {
 				e.counter(eventSeries{it.Agent.ProjectUID, in.Engine, in.KindName}).Inc()
+				e.lag.Observe(max(now.Sub(in.At).Seconds(), 0))
 			}
 		}
 	}

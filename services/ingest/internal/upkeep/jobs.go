@@ -18,6 +18,7 @@ const (
 	maintainEvery = time.Minute
 	workersEvery  = 15 * time.Second
 	longPollEvery = time.Minute
+	totalsEvery   = 5 * time.Minute
 	compactEvery  = 10 * time.Minute
 	sumEvery      = 5 * time.Second
 	expireEvery   = time.Hour
@@ -40,6 +41,10 @@ const (
 	workerSilence = 150 * time.Second
 	// workerDoubt is the same for workers known from the events of tasks only: they may just have none to do.
 	workerDoubt = 24 * time.Hour
+	// totalsSilence is how long a worker may say nothing before its series of counted events are deleted, totalsUnused how
+	// long series that do not grow are kept: names of tasks go out of use.
+	totalsSilence = time.Hour
+	totalsUnused  = 30 * 24 * time.Hour
 	// setupTokenKeep is how long an expired setup token can still be told from a wrong one.
 	setupTokenKeep = 24 * time.Hour
 	// dropAttempts is how often a partition in use is tried again at once, dropPause apart.
@@ -59,6 +64,7 @@ func (u *Upkeep) plan() []job {
 		})},
 		{"compact", compactEvery, u.compact},
 		{"sum", sumEvery, u.sum},
+		{"task_totals", totalsEvery, u.taskTotals},
 	}
 	if s.Engine() != "sqlite" {
 		jobs = append(jobs, job{"fold", foldEvery, u.fold})
@@ -243,6 +249,14 @@ func (u *Upkeep) sum(ctx context.Context) error {
 		n, err := u.deps.Store.SumRollups(ctx)
 		return n == 0, err
 	})
+}
+
+// taskTotals deletes counted events of what is gone.
+func (u *Upkeep) taskTotals(ctx context.Context) error {
+	now := u.deps.Now()
+	n, err := u.deps.Store.ExpireTaskTotals(ctx, now.Add(-totalsSilence), now.Add(-totalsUnused))
+	u.deps.Metrics.deleted.WithLabelValues("task_totals").Add(float64(n))
+	return err
 }
 
 // compact merges old roll-ups into wider buckets. Late changes to a time that is already merged come as rows of their

@@ -66,6 +66,7 @@ type Store interface {
 	ExpireRollups(ctx context.Context, before time.Time) (int64, error)
 	SumRollups(ctx context.Context) (int64, error)
 	ExpireSpans(ctx context.Context, before time.Time) (int64, error)
+	ExpireTaskTotals(ctx context.Context, silentSince, unusedSince time.Time) (int64, error)
 
 	MarkStaleWorkers(ctx context.Context, silentSince, doubtSince time.Time) (int64, error)
 }
