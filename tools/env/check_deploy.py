@@ -45,6 +45,14 @@ for path in [root / ".env.example", root / "k8s/base/secret.example.env", *root.
         if variable not in settings | compose_only:
             problems.append(f"{path.relative_to(root)}: {variable} is no setting")
 
+collector = yaml.safe_load((root / "deploy/otel/collector.yaml").read_text())
+for kind in ("receivers", "processors", "exporters"):
+    for part in collector["service"]["pipelines"]["traces"][kind]:
+        # ${env:NAME:-default}: the default must be there, and what compose and k8s set in its place is otlphttp.
+        default = re.sub(r"^\$\{env:[A-Z_]+:-(\w+)\}$", r"\1", part)
+        if default not in collector[kind]:
+            problems.append(f"deploy/otel/collector.yaml: {default} is not among the {kind}")
+
 recorded = set(re.findall(r"record: (\S+)", (root / "deploy/prometheus/rules.yml").read_text()))
 for path in [root / "deploy/prometheus/rules.yml", *root.glob("deploy/grafana/*.json")]:
     text = path.read_text()

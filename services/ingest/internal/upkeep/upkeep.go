@@ -226,7 +226,11 @@ func (u *Upkeep) loop(ctx context.Context, j job) {
 
 // attempt runs a job once; an error is told and repeated later, and touches no other job.
 func (u *Upkeep) attempt(ctx context.Context, j job) (err error) {
-	ctx, span := obs.Start(ctx, u.deps.Tracer, "upkeep "+j.name)
+	tracer := u.deps.Tracer
+	if j.every < time.Minute {
+		tracer = nil // a job of every second has nothing to do as a rule; its spans would drown the others
+	}
+	ctx, span := obs.Start(ctx, tracer, "upkeep "+j.name)
 	defer func() { obs.End(span, err) }()
 	ctx = obs.WithoutChildren(ctx)
 	defer func() {

@@ -366,6 +366,7 @@ export interface Envelope {
   error: string;
   message: string;
   request_id: string;
+  trace_id?: string;
 }
 
 export interface EventListResponse {
