@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/z4jdev/z4j/pkg/bus"
@@ -66,6 +67,7 @@ type brain struct {
 	project store.Project
 	url     string
 	log     *logBuffer
+	metrics *prometheus.Registry
 	stop    func()
 	now     func() time.Time
 }
@@ -83,8 +85,9 @@ func startAt(t testing.TB, s *store.Store, b bus.Bus, now func() time.Time, chan
 		f(&cfg)
 	}
 	logs := new(logBuffer)
+	reg := prometheus.NewRegistry()
 	svc, err := ingest.New(cfg, ingest.Deps{
-		Store: s, Bus: b, Master: master, Now: now, Previous: [][]byte{previous}, Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: s, Bus: b, Registry: reg, Master: master, Now: now, Previous: [][]byte{previous}, Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +97,7 @@ func startAt(t testing.TB, s *store.Store, b bus.Bus, now func() time.Time, chan
 	go func() { ended <- svc.Run(ctx) }()
 	srv := httptest.NewServer(svc.Handler())
 	var once sync.Once
-	br := &brain{t: t, store: s, bus: b, url: srv.URL, log: logs, now: now}
+	br := &brain{t: t, store: s, bus: b, url: srv.URL, log: logs, metrics: reg, now: now}
 	br.stop = func() {
 		once.Do(func() {
 			cancel()

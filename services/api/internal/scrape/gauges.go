@@ -132,12 +132,17 @@ func (g *Gauges) Collect(ch chan<- prometheus.Metric) {
 	for k, n := range boundQueues(st.queues, g.cfg.Series) {
 		gauge(g.queues, float64(n), k.project.String(), k.queue, k.engine)
 	}
+	// None is a figure too: the series are there before the first command.
+	open := make(map[openKey]store.OpenCommandCount, len(st.commands))
 	for _, c := range st.commands {
-		for _, a := range []struct {
-			age string
-			n   int64
-		}{{"under_1m", c.N - c.Minute}, {"1m_to_10m", c.Minute - c.TenMins}, {"over_10m", c.TenMins}} {
-			gauge(g.commands, float64(a.n), c.Project.String(), c.Status, a.age)
+		open[openKey{c.Project, c.Status}] = c
+	}
+	for _, p := range st.projects {
+		for _, status := range [...]string{"pending", "dispatched"} {
+			c := open[openKey{p.UID, status}]
+			gauge(g.commands, float64(c.N-c.Minute), p.UID.String(), status, "under_1m")
+			gauge(g.commands, float64(c.Minute-c.TenMins), p.UID.String(), status, "1m_to_10m")
+			gauge(g.commands, float64(c.TenMins), p.UID.String(), status, "over_10m")
 		}
 	}
 	for _, l := range st.leases {
@@ -163,6 +168,11 @@ func unix(t time.Time) float64 {
 
 // valid makes a text fit for a label.
 func valid(text string) string { return strings.ToValidUTF8(text, "?") }
+
+type openKey struct {
+	project uuid.UUID
+	status  string
+}
 
 type queueKey struct {
 	project       uuid.UUID

@@ -20,6 +20,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		ended:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "z4j_commands_total", Help: "Commands that reached their end."}, []string{"project", "action", "status"}),
 		late:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "z4j_command_late_results_total", Help: "Results that came after their command had ended, by its status."}, []string{"status"}),
 	}
+	// States in which a command has ended before its result comes; the series exist before the first.
+	for _, status := range []string{"completed", "failed", "timeout", "cancelled"} {
+		m.late.WithLabelValues(status)
+	}
 	for _, c := range []prometheus.Collector{m.sent, m.sendFailures, m.ended, m.late} {
 		if err := reg.Register(c); err != nil {
 			return nil, err

@@ -111,7 +111,7 @@ func New(cfg Config, s Store, log *slog.Logger, reg prometheus.Registerer) (*Tal
 			"Tasks that succeeded, failed, are to be tried again or were revoked, counted when their event was stored.", append(slices.Clone(labels), "state"), nil),
 		durations: prometheus.NewDesc("z4j_task_duration_seconds", "How long tasks ran that succeeded or failed, where the engine tells.", labels, nil),
 		overflow: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "z4j_ingest_metric_overflow_total", Help: "Series that count as other because their project has as many as it may.",
+			Name: "z4j_ingest_metric_overflow_total", Help: "Times that something was counted as other because its project has as many series as it may.",
 		}, []string{"surface"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "z4j_ingest_tally_writes_total", Help: "Attempts to add counted events to the database, by outcome.",
