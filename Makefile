@@ -76,6 +76,11 @@ wheels: dashboard ## build what `pip install z4j` installs, for every platform, 
 	@scripts/env tools
 	scripts/wheels dist/wheels
 
+.PHONY: release
+release: ## build a release twice, compare, and leave it in dist/ (ARGS=--rehearse: this platform, any tree)
+	@scripts/env release
+	scripts/release $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built; tools in .cache stay
 	rm -rf bin dist artifacts .cache/stamp/dashboard

@@ -273,6 +273,11 @@ func TestVersionIsOneEverywhere(t *testing.T) {
 	if want := `"version": "` + domain.Version + `"`; !strings.Contains(string(read(t, "services/gateway/dashboard/package.json")), want) {
 		t.Errorf("the dashboard's package.json lacks %s", want)
 	}
+	for _, guide := range []string{"README.md", "docs/operations.md"} {
+		if want := "==" + domain.Version + "'"; !strings.Contains(string(read(t, guide)), want) {
+			t.Errorf("%s does not install z4j%s", guide, want)
+		}
+	}
 	if !strings.Contains(string(read(t, "CHANGELOG.md")), domain.Version) {
 		t.Errorf("CHANGELOG.md does not speak of %s", domain.Version)
 	}
