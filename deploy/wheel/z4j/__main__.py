@@ -21,7 +21,7 @@ def find_program() -> Path:
     try:
         for file in importlib.metadata.files("z4j") or []:
             if file.name == NAME:
-                candidates.append(Path(file.locate()))
+                candidates.append(Path(os.path.normpath(file.locate())))
     except importlib.metadata.PackageNotFoundError:
         pass
     candidates.append(Path(sysconfig.get_path("scripts"), NAME))
