@@ -28,8 +28,7 @@ dashboard:
 
 .PHONY: binary
 binary:
-	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer." >&2; exit 1; }
-	GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/ ./services/allinone/cmd/z4j
+	scripts/binary bin/z4j
 
 .PHONY: test
 test: ## install what the tests need and run every correctness test (LANES="unit e2e" picks some)
@@ -71,6 +70,16 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 .PHONY: soak
 soak: binary ## long and large runs; results go to docs/benchmarks.md
 	@scripts/bench soak
+
+.PHONY: wheels
+wheels: dashboard ## build what `pip install z4j` installs, for every platform, into dist/wheels
+	@scripts/env tools
+	scripts/wheels dist/wheels
+
+.PHONY: release
+release: ## build a release twice, compare, and leave it in dist/ (ARGS=--rehearse: this platform, any tree)
+	@scripts/env release
+	scripts/release $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built; tools in .cache stay

@@ -29,6 +29,17 @@ stamp() {
 	printf '%s\n' "$2" >"$CACHE/stamp/$1"
 }
 
+DASHBOARD=services/gateway/dashboard
+
+# dashboard_packages installs what the lock file of the dashboard names, unless it is there.
+dashboard_packages() {
+	lock=$(hash_of "$ROOT/$DASHBOARD/package-lock.json")
+	if ! stamped npm "$lock" || [ ! -d "$ROOT/$DASHBOARD/node_modules" ]; then
+		npm --prefix "$ROOT/$DASHBOARD" ci --no-audit --no-fund --loglevel=error
+		stamp npm "$lock"
+	fi
+}
+
 # python_312 prints an interpreter of 3.11 or newer, 3.12 when there is one.
 python_312() {
 	for py in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.12*/bin/python python3.12 python3.13 python3.11 python3; do
