@@ -44,11 +44,15 @@ func newStack(t *testing.T, files []string, more ...string) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			for _, name := range names(t, "-a") {
-				t.Logf("== log of %s\n%s", name, tail(logs(t, name), 60))
-			}
+		if !t.Failed() {
+			return
 		}
+		for _, name := range names(t, "-a") {
+			t.Logf("== log of %s\n%s", name, tail(logs(t, name), 60))
+		}
+		// The next test starts with nothing.
+		_, _ = try(t, "podman", "rm", "-f", "-a", "--depend", "-t", "1")
+		_, _ = try(t, "podman", "volume", "prune", "-f")
 	})
 	return s
 }
@@ -63,15 +67,13 @@ func (s *stack) compose(t *testing.T, args ...string) (string, error) {
 	argv := append([]string{
 		"podman-compose", "--podman-path", filepath.Join(work(t), "bin", "podman"), "--in-pod", "0", "--env-file", s.envFile,
 	}, s.files...)
-	return try(t.Context(), t, nil, append(argv, args...)...)
+	return try(t, append(argv, args...)...)
 }
 
 // names lists the containers of this machine; it holds no others.
 func names(t testing.TB, flags ...string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
-	defer cancel()
-	out, err := try(ctx, t, nil, append([]string{"podman", "ps", "--format", "{{.Names}}"}, flags...)...)
+	out, err := try(t, append([]string{"podman", "ps", "--format", "{{.Names}}"}, flags...)...)
 	if err != nil {
 		t.Log(err)
 	}
@@ -87,7 +89,7 @@ func (s *stack) up(t *testing.T, services ...string) {
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			for _, name := range names(t) {
-				_, _ = try(ctx, t, nil, "podman", "healthcheck", "run", name)
+				_, _ = try(t, "podman", "healthcheck", "run", name)
 			}
 			select {
 			case <-ctx.Done():
@@ -212,7 +214,7 @@ func trust(t *testing.T, caddy string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "root.crt")
 	harness.Eventually(t, 30*time.Second, "Caddy has made its certificate authority", func() error {
-		_, err := try(t.Context(), t, nil, "podman", "cp", caddy+":/data/caddy/pki/authorities/local/root.crt", file)
+		_, err := try(t, "podman", "cp", caddy+":/data/caddy/pki/authorities/local/root.crt", file)
 		return err
 	})
 	t.Setenv("SSL_CERT_FILE", file)
@@ -263,7 +265,7 @@ func TestComposeServicesMonitoring(t *testing.T) {
 func watched(t *testing.T, prometheus string) {
 	t.Helper()
 	ask := func(path string, out any) error {
-		text, err := try(t.Context(), t, nil, "podman", "exec", prometheus, "/bin/wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/"+path)
+		text, err := try(t, "podman", "exec", prometheus, "/bin/wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/"+path)
 		if err != nil {
 			return err
 		}

@@ -33,17 +33,16 @@ func work(t testing.TB) string {
 	return dir
 }
 
-// try runs a container tool and returns what it printed.
-func try(ctx context.Context, t testing.TB, env []string, argv ...string) (string, error) {
+// try runs a container tool and returns what it printed. It works in clean-ups too, after the test's own context has ended.
+func try(t testing.TB, argv ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandLimit)
 	defer cancel()
 	path := argv[0]
 	if wrapper := filepath.Join(work(t), "bin", argv[0]); exists(wrapper) {
 		path = wrapper
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...) //nolint:gosec // the tests' own arguments
-	cmd.Env = append(os.Environ(), env...)
 	cmd.Dir = harness.Root(t)
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr strings.Builder
@@ -62,7 +61,7 @@ func exists(path string) bool {
 // podman runs podman, which must succeed.
 func podman(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := try(t.Context(), t, nil, append([]string{"podman"}, args...)...)
+	out, err := try(t, append([]string{"podman"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,13 +71,11 @@ func podman(t testing.TB, args ...string) string {
 // logs returns what a container printed on both streams.
 func logs(t testing.TB, name string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit) // also after the test's own context ended
-	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(work(t), "bin", "podman"), "logs", name).CombinedOutput() //nolint:gosec // a name of ours
+	out, err := try(t, "sh", "-c", `exec "$0" logs "$1" 2>&1`, filepath.Join(work(t), "bin", "podman"), name)
 	if err != nil {
 		return err.Error()
 	}
-	return string(out)
+	return out
 }
 
 // container is the part of podman's inspection that is looked at.
@@ -100,7 +97,7 @@ type container struct {
 
 func inspect(t testing.TB, name string) (container, error) {
 	t.Helper()
-	out, err := try(t.Context(), t, nil, "podman", "container", "inspect", name)
+	out, err := try(t, "podman", "container", "inspect", name)
 	if err != nil {
 		return container{}, err
 	}
@@ -114,7 +111,7 @@ func inspect(t testing.TB, name string) (container, error) {
 // healthy runs a container's own check once: there is no service manager here that would.
 func healthy(t testing.TB, name string) error {
 	t.Helper()
-	_, err := try(t.Context(), t, nil, "podman", "healthcheck", "run", name)
+	_, err := try(t, "podman", "healthcheck", "run", name)
 	return err
 }
 

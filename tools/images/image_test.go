@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,7 +26,7 @@ const image = "docker.io/z4jdev/z4j:latest"
 
 // TestImagePlatforms reads the manifest list and what lies in the image of each platform.
 func TestImagePlatforms(t *testing.T) {
-	out, err := try(t.Context(), t, nil, "buildah", "manifest", "inspect", "z4j-platforms")
+	out, err := try(t, "buildah", "manifest", "inspect", "z4j-platforms")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +143,7 @@ func TestImageRuns(t *testing.T) {
 		if t.Failed() {
 			t.Log(logs(t, name))
 		}
-		_, _ = try(t.Context(), t, nil, "podman", "rm", "-f", name)
+		_, _ = try(t, "podman", "rm", "-f", name)
 	})
 	ready := func() error { return healthy(t, name) }
 	harness.Eventually(t, 30*time.Second, "the health check of the image answers 0", ready)
@@ -154,9 +156,11 @@ func TestImageRuns(t *testing.T) {
 		t.Errorf("the image's health check is %+v", c.Config.Healthcheck)
 	}
 	restricted(t, c.State.Pid)
-	if _, err := try(t.Context(), t, nil, "podman", "exec", name, "/usr/bin/z4j", "healthcheck", "--url", "http://127.0.0.1:9/"); err == nil {
+	if _, err := try(t, "podman", "exec", name, "/usr/bin/z4j", "healthcheck", "--url", "http://127.0.0.1:9/"); err == nil {
 		t.Error("the health check answers 0 where nobody listens")
 	}
+
+	dashboard(t, url)
 
 	client := harness.NewClient(url)
 	setUp(t, url, client, name)
@@ -177,6 +181,37 @@ func TestImageRuns(t *testing.T) {
 	podman(t, "stop", "-t", "30", name)
 	podman(t, "rm", name)
 	podman(t, "volume", "rm", "solo_data")
+}
+
+var script = regexp.MustCompile(`src="(/[^"]+\.js)"`)
+
+// dashboard wants the page and the script it names: the image has what its first stage has built.
+func dashboard(t *testing.T, url string) {
+	t.Helper()
+	path := "/"
+	for range 2 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || len(text) == 0 {
+			t.Fatalf("GET %s answered %d with %d bytes: %v", path, resp.StatusCode, len(text), err)
+		}
+		if path != "/" {
+			return
+		}
+		found := script.FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("the page of the dashboard names no script: %s", text)
+		}
+		path = string(found[1])
+	}
 }
 
 // restricted wants what the kernel says of the process: who it is, what it may do, and that its root cannot be written.
