@@ -10,7 +10,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build everything and start z4j serve (ARGS="--help" passes flags)
@@ -59,6 +59,16 @@ e2e: build ## real agents against the real binary (RUN=TestName picks one, STORE
 	@scripts/env services agents
 	@Z4J_E2E_STORE=$(STORE) scripts/with-services go test -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)',-skip '$(if $(filter services,$(STORE)),,TestServicesSurvive|)$(if $(filter replicas,$(STORE)),TestNothing,TestReplicas)') github.com/z4jdev/z4j/tools/e2e/...
 
+.PHONY: images
+images: ## build the container image and start every compose file with it (root; ARGS="-test.run TestComposeSQLite")
+	@scripts/env tools services
+	@scripts/images $(ARGS)
+
+.PHONY: k8s-check
+k8s-check: ## apply k8s/ to a real API server (builds one once, which takes minutes)
+	@scripts/env tools
+	@scripts/k8s-check
+
 .PHONY: bench
 bench: binary ## measure and write docs/benchmarks.md and docs/benchmarks.json
 	@scripts/bench
@@ -68,7 +78,8 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: soak
-soak: binary ## long and large runs; results go to docs/benchmarks.md
+soak: binary ## long and large runs, and a real Kubernetes API server; results go to docs/benchmarks.md
+	@scripts/k8s-check
 	@scripts/bench soak
 
 .PHONY: wheels
