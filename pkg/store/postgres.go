@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -66,8 +67,15 @@ func openPostgres(ctx context.Context, o Options) (engine, error) {
 		})
 		return nil
 	}
+	var tracers []pgx.QueryTracer
 	if o.Trace {
-		cfg.ConnConfig.Tracer = sqltrace.Postgres{}
+		tracers = append(tracers, sqltrace.Postgres{})
+	}
+	if o.Watch != nil {
+		tracers = append(tracers, pgWatch(o.Watch))
+	}
+	if len(tracers) > 0 {
+		cfg.ConnConfig.Tracer = multitracer.New(tracers...)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

@@ -102,7 +102,7 @@ func openSQLite(ctx context.Context, o Options) (engine, error) {
 	}
 	l.readDB.SetMaxOpenConns(n)
 	l.readDB.SetMaxIdleConns(n)
-	l.write, l.reads = litetx.New(l.conn, o.Trace), litetx.New(l.readDB, o.Trace)
+	l.write, l.reads = litetx.New(l.conn, o.Trace, o.Watch), litetx.New(l.readDB, o.Trace, o.Watch)
 	return l, nil
 }
 

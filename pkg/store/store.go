@@ -69,6 +69,9 @@ type Options struct {
 	Trace bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Watch is told every statement before it runs, for tests that read plans; arguments are left out on SQLite. It may be
+	// called by several goroutines at once and must not keep args for writing.
+	Watch func(query string, args []any)
 }
 
 // Store is a handle on the database. It is safe for concurrent use.

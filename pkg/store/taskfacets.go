@@ -108,6 +108,9 @@ func (s *Store) countFacets(ctx context.Context, f TaskFilter, list []facet, lim
 		}
 		if !r.none {
 			l := &lister{s: s, p: TaskPage{Filter: f, Order: TasksByTime}, all: r.conds, rest: r.conds}
+			for _, fc := range list {
+				l.counted = append(l.counted, fc.column)
+			}
 			if approximate, err = l.countFacets(ctx, list, counts); err != nil {
 				return err
 			}

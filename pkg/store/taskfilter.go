@@ -244,8 +244,18 @@ func (s *Store) include(ctx context.Context, r *resolved, t *TaskTerms) error {
 	textColumn(r, byID, t.IDs)
 	textColumn(r, byFingerprint, t.Issues)
 	textColumn(r, "exception", t.Exceptions)
-	for _, text := range t.Search {
-		r.addSQL(func(b *builder) string { return found(b, text) })
+	return s.search(ctx, r, t.Search, "")
+}
+
+// search adds conditions that texts occur in what a search looks at, or with "NOT " that they do not. Names are looked up
+// beforehand where few have the text: most often none has, and then no row is compared with any.
+func (s *Store) search(ctx context.Context, r *resolved, texts []string, not string) error {
+	for _, text := range texts {
+		ids, all, err := s.nameIDs(ctx, Part(text))
+		if err != nil {
+			return err
+		}
+		r.addSQL(func(b *builder) string { return not + s.found(b, text, ids, all) })
 	}
 	return nil
 }
@@ -290,12 +300,26 @@ func anyText(b *builder, column string, list []TextMatch) string {
 	return "(" + strings.Join(parts, " OR ") + ")"
 }
 
-// found says that a text occurs in what a search looks at.
-func found(b *builder, text string) string {
+// found says that a text occurs in what a search looks at. names are the keys of the names that have it, if all of them.
+func (s *Store) found(b *builder, text string, names []any, all bool) string {
 	p := b.arg(likeContains(strings.ToLower(text)))
-	names := `(SELECT id FROM names WHERE lower(text) LIKE ` + p + ` ESCAPE '\')`
-	return "(name_id IN " + names + " OR coalesce(queue_id, 0) IN " + names + " OR coalesce(worker_id, 0) IN " + names +
-		" OR lower(task_id) LIKE " + p + ` ESCAPE '\')`
+	id := "lower(task_id) LIKE " + p + ` ESCAPE '\'`
+	if s.eng.name() == "sqlite" {
+		// LIKE disregards case there, of the same letters as lower does.
+		id = "task_id LIKE " + p + ` ESCAPE '\'`
+	}
+	in := `IN (SELECT id FROM names WHERE lower(text) LIKE ` + p + ` ESCAPE '\')`
+	switch {
+	case all && len(names) == 0:
+		return "(" + id + ")"
+	case all:
+		list := make([]string, len(names))
+		for i, v := range names {
+			list[i] = b.arg(v)
+		}
+		in = "IN (" + strings.Join(list, ", ") + ")"
+	}
+	return "(name_id " + in + " OR coalesce(queue_id, 0) " + in + " OR coalesce(worker_id, 0) " + in + " OR " + id + ")"
 }
 
 func namesLike(b *builder, list []TextMatch) string {
@@ -338,10 +362,7 @@ func (s *Store) exclude(ctx context.Context, r *resolved, t *TaskTerms) error {
 			r.addSQL(func(b *builder) string { return "NOT " + anyText(b, field.column, field.matches) })
 		}
 	}
-	for _, text := range t.Search {
-		r.addSQL(func(b *builder) string { return "NOT " + found(b, text) })
-	}
-	return nil
+	return s.search(ctx, r, t.Search, "NOT ")
 }
 
 // nameIDs finds the interned keys of texts. all is false when there are too many to name them one by one.

@@ -144,6 +144,8 @@ type lister struct {
 	windowed  bool
 	// reached is how far a search came.
 	reached *TaskCursor
+	// counted are columns that are read whatever the conditions are.
+	counted []string
 }
 
 // plan chooses the condition whose index is walked.
@@ -362,16 +364,26 @@ func (l *lister) scope(ctx context.Context, c *condition, limit int64) (b *build
 	return b, "SELECT " + l.columns() + from, true, nil
 }
 
-// placeColumns are what conditions look at. A stretch reads only these: arguments and results may be large.
-const placeColumns = "id, task_id, engine_id, name_id, queue_id, worker_id, state, priority, runtime_ms, received_at, started_at, seen_at, fingerprint"
+// placeColumns are what every stretch reads, condColumns what conditions may look at.
+const placeColumns = "id, received_at, started_at, seen_at"
 
+func condColumns() []string {
+	return []string{"task_id", "engine_id", "name_id", "queue_id", "worker_id", "state", "priority", "runtime_ms", "fingerprint", "exception"}
+}
+
+// columns are those that a stretch has to read: each one costs as much as the step to the next row, and arguments and
+// results may be large.
 func (l *lister) columns() string {
-	for _, t := range append(l.p.Filter.terms(), &l.p.Filter.Not) {
-		if len(t.Exceptions) > 0 {
-			return placeColumns + ", exception"
+	b := &builder{}
+	b.addAll(l.all)
+	text := strings.Join(b.conds, " ")
+	columns := placeColumns
+	for _, c := range condColumns() {
+		if slices.Contains(l.counted, c) || strings.Contains(text, c) {
+			columns += ", " + c
 		}
 	}
-	return placeColumns
+	return columns
 }
 
 // readPlaces reads the places of the rows of inner that the conditions of b hold for, in the order of the list.

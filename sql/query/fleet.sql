@@ -34,6 +34,7 @@ LIMIT CAST(@max_rows AS bigint);
 SELECT s.* FROM agents a
 JOIN agent_status s ON s.agent_id = a.id
 WHERE a.project_id = @project_id AND a.revoked_at IS NULL
-  AND s.id IN (SELECT x.id FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST(@per_agent AS bigint))
-ORDER BY s.agent_id, s.captured_at DESC, s.id DESC
+  AND s.captured_at >= (SELECT min(latest.captured_at) FROM (
+      SELECT x.captured_at FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST(@per_agent AS bigint)) AS latest)
+ORDER BY a.id, s.captured_at DESC, s.id DESC
 LIMIT CAST(@max_rows AS bigint);

@@ -14,8 +14,9 @@ const latestAgentStatus = `-- name: LatestAgentStatus :many
 SELECT s.id, s.agent_id, s.worker_id, s.captured_at, s.payload FROM agents a
 JOIN agent_status s ON s.agent_id = a.id
 WHERE a.project_id = $1 AND a.revoked_at IS NULL
-  AND s.id IN (SELECT x.id FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST($2 AS bigint))
-ORDER BY s.agent_id, s.captured_at DESC, s.id DESC
+  AND s.captured_at >= (SELECT min(latest.captured_at) FROM (
+      SELECT x.captured_at FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST($2 AS bigint)) AS latest)
+ORDER BY a.id, s.captured_at DESC, s.id DESC
 LIMIT CAST($3 AS bigint)
 `
 

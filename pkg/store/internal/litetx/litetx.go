@@ -32,6 +32,8 @@ type DB struct {
 	on Preparer
 	// trace makes spans of statements.
 	trace bool
+	// watch, if not nil, is told each statement.
+	watch func(query string, args []any)
 
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
@@ -41,9 +43,9 @@ type DB struct {
 const maxStatements = 512
 
 // New returns a DB over on. Close releases its statements, not the handle. With trace, statements that come through Exec,
-// Query and QueryRow become spans.
-func New(on Preparer, trace bool) *DB {
-	return &DB{on: on, trace: trace, stmts: make(map[string]*sql.Stmt)}
+// Query and QueryRow become spans. watch, if not nil, is told each statement.
+func New(on Preparer, trace bool, watch func(query string, args []any)) *DB {
+	return &DB{on: on, trace: trace, watch: watch, stmts: make(map[string]*sql.Stmt)}
 }
 
 // Close releases the prepared statements.
@@ -60,6 +62,9 @@ func (d *DB) Close() error {
 
 // Stmt returns the cached prepared statement of query.
 func (d *DB) Stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if d.watch != nil {
+		d.watch(query, nil)
+	}
 	d.mu.RLock()
 	s := d.stmts[query]
 	d.mu.RUnlock()
