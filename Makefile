@@ -10,7 +10,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build everything and start z4j serve (ARGS="--help" passes flags)
@@ -63,6 +63,11 @@ e2e: build ## real agents against the real binary (RUN=TestName picks one, STORE
 .PHONY: bench
 bench: binary ## measure and write docs/benchmarks.md and docs/benchmarks.json
 	@scripts/bench
+
+.PHONY: bench-compare
+bench-compare: ## measure another commit beside this tree, in turns (BASE=<commit>; HEAD=<commit> instead of the tree)
+	@[ -n "$(BASE)" ] || { echo "name the commit to compare with: make bench-compare BASE=<commit>" >&2; exit 1; }
+	@scripts/bench-compare $(BASE) $(HEAD)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
