@@ -74,7 +74,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: soak
-soak: binary ## long and large runs; results go to docs/benchmarks.md
+soak: binary ## the rate while the database grows to 10 million events, and with retention at work (Z4J_SOAK_EVENTS=1000000,... picks sizes)
 	@scripts/bench soak
 
 .PHONY: clean
