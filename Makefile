@@ -10,7 +10,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build everything and start z4j serve (ARGS="--help" passes flags)
@@ -73,12 +73,17 @@ k8s-check: ## apply k8s/ to a real API server (builds one once, which takes minu
 bench: binary ## measure and write docs/benchmarks.md and docs/benchmarks.json
 	@scripts/bench
 
+.PHONY: bench-compare
+bench-compare: ## measure another commit beside this tree, in turns (BASE=<commit>; HEAD=<commit> instead of the tree)
+	@[ -n "$(BASE)" ] || { echo "name the commit to compare with: make bench-compare BASE=<commit>" >&2; exit 1; }
+	@scripts/bench-compare $(BASE) $(HEAD)
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: soak
-soak: binary ## long and large runs, and a real Kubernetes API server; results go to docs/benchmarks.md
+soak: binary ## long and large runs (growth to 10 million events, 10,000 agents), and a real Kubernetes API server; results go to docs/benchmarks.md (Z4J_SOAK_EVENTS=1000000,... picks sizes)
 	@scripts/k8s-check
 	@scripts/bench soak
 

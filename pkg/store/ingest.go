@@ -91,9 +91,8 @@ type taskGroup struct {
 	task   *projection.Task
 	before footprint
 	// old is the row before the batch, to know when stored events lose what they were stripped of.
-	old     projection.Task
-	dirty   projection.Dirty
-	isFresh bool
+	old   projection.Task
+	dirty projection.Dirty
 }
 
 type ingestBatch struct {
@@ -184,12 +183,12 @@ func (b *ingestBatch) run(ctx context.Context) error {
 	if err := b.group(ctx); err != nil {
 		return err
 	}
-	// A new task can appear under our hands when several writers share the database: then its insert
-	// leaves it without a key and it is loaded as an existing one in a second round.
+	// A task can vanish under our hands when several writers share the database: its row was there when ours
+	// was to be inserted, and gone when it was to be loaded. A second round inserts it.
 	todo := b.groups
 	for round := 0; len(todo) > 0; round++ {
 		if round == 3 {
-			return tagged{domain.ErrTransient, errors.New("new tasks kept changing under the transaction")}
+			return tagged{domain.ErrTransient, errors.New("tasks kept changing under the transaction")}
 		}
 		var err error
 		if todo, err = b.project(ctx, todo); err != nil {
@@ -295,27 +294,22 @@ func (b *ingestBatch) resolve(ctx context.Context, p *pendingEvent) (err error) 
 
 // project applies the events of groups and writes their rows; it returns the groups that must be done again.
 func (b *ingestBatch) project(ctx context.Context, groups []*taskGroup) (again []*taskGroup, err error) {
-	keys := make([]taskKey, len(groups))
-	for i, g := range groups {
-		keys[i] = g.key
-	}
-	existing, err := b.ops.loadTasks(ctx, keys)
-	if err != nil {
-		return nil, fmt.Errorf("load tasks: %w", err)
-	}
 	var fresh, known []*taskGroup
-	for _, g := range groups {
-		if g.task = existing[g.key]; g.task != nil {
-			g.old, g.before = *g.task, footprintOf(g.task)
-			known = append(known, g)
-			continue
+	if b.s.eng.name() == "sqlite" {
+		// Nobody else writes: what is not found is new.
+		var missing []*taskGroup
+		if known, missing, err = b.loadKnown(ctx, groups); err == nil {
+			fresh, again, err = b.insertFresh(ctx, missing)
 		}
-		g.isFresh = true
-		t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
-		g.task = &t
-		fresh = append(fresh, g)
+	} else {
+		// Locks are taken in one order by all writers: first those of new rows, then those of rows that are there, each
+		// in the order of keys. Whoever held a row while waiting for another's new one could be waited for in turn.
+		var rest []*taskGroup
+		if fresh, rest, err = b.insertFresh(ctx, groups); err == nil {
+			known, again, err = b.loadKnown(ctx, rest)
+		}
 	}
-	if fresh, again, err = b.insertFresh(ctx, fresh); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if err := b.storeKnown(ctx, known); err != nil {
@@ -324,10 +318,37 @@ func (b *ingestBatch) project(ctx context.Context, groups []*taskGroup) (again [
 	return again, b.storeFresh(ctx, fresh)
 }
 
-// insertFresh applies all events of new tasks and inserts the rows in their final state.
-func (b *ingestBatch) insertFresh(ctx context.Context, fresh []*taskGroup) (done, again []*taskGroup, err error) {
-	tasks := make([]*projection.Task, len(fresh))
-	for i, g := range fresh {
+// loadKnown locks and loads the rows of groups whose task exists.
+func (b *ingestBatch) loadKnown(ctx context.Context, groups []*taskGroup) (known, missing []*taskGroup, err error) {
+	if len(groups) == 0 {
+		return nil, nil, nil
+	}
+	keys := make([]taskKey, len(groups))
+	for i, g := range groups {
+		keys[i] = g.key
+	}
+	existing, err := b.ops.loadTasks(ctx, keys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load tasks: %w", err)
+	}
+	for _, g := range groups {
+		if g.task = existing[g.key]; g.task == nil {
+			missing = append(missing, g)
+			continue
+		}
+		g.old, g.before, g.dirty = *g.task, footprintOf(g.task), 0
+		known = append(known, g)
+	}
+	return known, missing, nil
+}
+
+// insertFresh applies all events of tasks as if they were new and inserts the rows in their final state. Tasks that exist
+// are left as they are and returned as there.
+func (b *ingestBatch) insertFresh(ctx context.Context, groups []*taskGroup) (done, there []*taskGroup, err error) {
+	tasks := make([]*projection.Task, len(groups))
+	for i, g := range groups {
+		t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
+		g.task, g.dirty = &t, 0
 		seen := make(map[eventKey]bool, len(g.events))
 		for _, p := range g.events {
 			k := eventKey{p.ev.Kind, p.ev.At.Unix()}
@@ -342,15 +363,14 @@ func (b *ingestBatch) insertFresh(ctx context.Context, fresh []*taskGroup) (done
 	if err := b.ops.insertTasks(ctx, tasks); err != nil {
 		return nil, nil, fmt.Errorf("insert tasks: %w", err)
 	}
-	for _, g := range fresh {
+	for _, g := range groups {
 		if g.task.ID == 0 {
-			g.isFresh, g.dirty = false, 0
-			again = append(again, g)
+			there = append(there, g)
 		} else {
 			done = append(done, g)
 		}
 	}
-	return done, again, nil
+	return done, there, nil
 }
 
 // storeFresh stores the events of new tasks; the batch has already shown which are duplicates.

@@ -231,9 +231,17 @@ func TestReportOfWorkerWithNewerEvent(t *testing.T) {
 }
 
 func BenchmarkIngestSQLite(b *testing.B) {
+	benchmarkIngest(b, func(b *testing.B) *store.Store { return storetest.SQLite(b) })
+}
+
+func BenchmarkIngestPostgres(b *testing.B) {
+	benchmarkIngest(b, func(b *testing.B) *store.Store { return storetest.Postgres(b) })
+}
+
+func benchmarkIngest(b *testing.B, open func(*testing.B) *store.Store) {
 	for _, size := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("frames=%d", size), func(b *testing.B) {
-			s := storetest.SQLite(b)
+			s := open(b)
 			ref := storetest.Agent(b, s)
 			ctx := context.Background()
 			n := 0

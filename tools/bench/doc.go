@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
 // Package bench measures the built brain from outside: real sockets, signed frames, one process
-// per brain, the load generator on the same machine. `make bench` runs it and writes the figures
-// to docs/benchmarks.md; `make soak` runs the same for longer and with more agents.
+// per brain (or its services), the load generator on the same machine. Each benchmark owns a section of
+// docs/benchmarks.md and a member of docs/benchmarks.json. `make bench` runs what takes minutes,
+// `make soak` what takes hours, `make bench-compare` two builds in turns.
 package bench

@@ -109,9 +109,22 @@ func (s *site) psql(b *testing.B, db, query string) string {
 	return string(out)
 }
 
-// liteQuery asks the database file itself, past the brain.
-const liteQuery = `import sqlite3, sys
-print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])`
+// liteProgram runs a statement on the database file itself, past the brain.
+const liteProgram = `import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+row = db.execute(sys.argv[2]).fetchone()
+db.commit()
+print(row[0] if row else "")`
+
+func (s *site) sqlite(b *testing.B, statement string) string {
+	b.Helper()
+	python := filepath.Join(harness.Root(b), ".cache", "py", "bin", "python")
+	out, err := exec.Command(python, "-c", liteProgram, filepath.Join(s.brain.Home, "z4j.db"), statement).CombinedOutput()
+	if err != nil {
+		b.Fatalf("%s: %v\n%s", statement, err, out)
+	}
+	return string(out)
+}
 
 // stored counts the events in the database, past the brain.
 func (s *site) stored(b *testing.B) int64 {
@@ -121,11 +134,7 @@ func (s *site) stored(b *testing.B) int64 {
 	if s.pg != nil {
 		text = s.psql(b, s.db, query)
 	} else {
-		out, err := exec.Command(filepath.Join(harness.Root(b), ".cache", "py", "bin", "python"), "-c", liteQuery, filepath.Join(s.brain.Home, "z4j.db"), query).CombinedOutput()
-		if err != nil {
-			b.Fatalf("%s: %v\n%s", query, err, out)
-		}
-		text = string(out)
+		text = s.sqlite(b, query)
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil {

@@ -6,11 +6,13 @@
 package loadgen
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -203,6 +205,43 @@ func (a *Agent) SendFrame(id string, kind wire.Type, payload []byte) error {
 		return fmt.Errorf("write frame %s: %w", id, err)
 	}
 	return nil
+}
+
+// SendForged writes an event_batch frame whose signature is that of another text.
+func (a *Agent) SendForged(id string, payload []byte) error {
+	frame, err := a.signer.Sign(a.frame[:0], id, wire.TypeEventBatch, payload, time.Now().Add(a.skew))
+	if err != nil {
+		return fmt.Errorf("sign frame %s: %w", id, err)
+	}
+	a.frame = frame
+	const mark = `"hmac":"`
+	at := bytes.LastIndex(frame, []byte(mark))
+	if at < 0 {
+		return errors.New("the frame holds no signature to spoil")
+	}
+	digit := &frame[at+len(mark)]
+	if *digit == '0' {
+		*digit = '1'
+	} else {
+		*digit = '0'
+	}
+	if err := a.conn.WriteMessage(websocket.BinaryMessage, frame); err != nil {
+		return fmt.Errorf("write frame %s: %w", id, err)
+	}
+	return nil
+}
+
+// Drain reads and forgets what the brain sends until the connection ends.
+func (a *Agent) Drain() {
+	for {
+		_, r, err := a.conn.NextReader()
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return
+		}
+	}
 }
 
 // Receive returns the next frame. Its payload is valid until the next call.

@@ -209,7 +209,7 @@ func (s *stream) send(ctx context.Context, flying *book, slots chan struct{}, re
 			if s.load.Make != nil {
 				events[i] = s.load.Make(s.number, n*size+i)
 			} else {
-				events[i] = sample(s.load.Prefix, s.number, n*size+i)
+				events[i] = Sample(s.load.Prefix, s.number, n*size+i)
 			}
 		}
 		id := "ev_" + events[0].ID
@@ -255,9 +255,9 @@ func (b *book) take(id string) (flight, bool) {
 // kinds of one task's life, in order.
 var kinds = [...]string{"task.received", "task.started", "task.succeeded"}
 
-// sample is the n-th event of a connection: three events of about 700 bytes as a frame for each of
+// Sample is the n-th event of a connection: three events of about 700 bytes as a frame for each of
 // many tasks, in the shape Celery's agent sends.
-func sample(prefix string, agent, n int) Event {
+func Sample(prefix string, agent, n int) Event {
 	task := fmt.Sprintf("%s-%03d-%08d", prefix, agent, n/len(kinds))
 	e := Event{ID: uuidFor(agent, n), Kind: kinds[n%len(kinds)], TaskID: task, At: time.Now()}
 	name := "shop.tasks.process_order_" + strconv.Itoa(n/len(kinds)%20)

@@ -44,16 +44,26 @@ func newAPI(base string) (*api, error) {
 	return &api{base: u, http: &http.Client{Jar: jar, Timeout: 30 * time.Second}}, nil
 }
 
+func (a *api) get(ctx context.Context, path string, out any) error {
+	return a.do(ctx, http.MethodGet, path, nil, out)
+}
+
 func (a *api) post(ctx context.Context, path string, body, out any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encode the body of %s: %w", path, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.base.String()+"/api/v1"+path, bytes.NewReader(text))
+	return a.do(ctx, http.MethodPost, path, text, out)
+}
+
+func (a *api) do(ctx context.Context, method, path string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.base.String()+"/api/v1"+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	req.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	for _, cookie := range a.http.Jar.Cookies(a.base) {
 		if strings.HasSuffix(cookie.Name, "z4j_csrf") {
 			req.Header.Set("X-CSRF-Token", cookie.Value)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
-// Command z4jload fills a project of a running brain with the work of a made-up web shop, through the
-// agents' protocol, and can keep it going: for looking at the dashboard, and for tests of it.
+// Command z4jload speaks the agents' protocol to a running brain: it fills a project with the work of a made-up web shop,
+// can keep it going, and measures how many events the brain takes in.
 package main
 
 import (
@@ -22,11 +22,13 @@ import (
 	"github.com/z4jdev/z4j/tools/loadgen/shop"
 )
 
-const usage = `z4jload fills a project with the work of a made-up web shop, and can keep it going.
+const usage = `z4jload fills a project with the work of a made-up web shop, can keep it going, and measures ingest.
 
   z4jload seed --url http://127.0.0.1:7700 --email ada@example.com --password ... --tasks 100000
   z4jload seed --url ... --env-file agent.env --tasks 5000 --live --rate 5
   z4jload live --url ... --token ... --secret ... --rate 20
+  z4jload ingest --url ... --email ... --password ... --connections 32 --for 30s
+  z4jload ingest --url ... --env-file agent.env --rate 5000 --events-per-frame 100
 
 seed tells the past: --tasks tasks over --span until now, with about two dozen task names, eight
 queues, six workers on three hosts, retries, failures with tracebacks, chains and groups, a backlog
@@ -34,8 +36,12 @@ in one queue (its worker is alive but idle) and an hour of trouble in billing.ch
 it goes on afterwards. live only goes on. While it lives, heartbeats keep agents and workers online
 and commands from the dashboard are answered the way a Celery agent answers; nothing really runs.
 
+ingest sends events as fast as the brain acknowledges them (--rate 0, the default), or at a fixed rate
+a second, and prints the rate reached and how long acknowledgements took; signed in with --password also
+how long until a browser is told. The events stay in the project: use one of its own.
+
 Whom to connect as, one of:
-  --email, --password   of an administrator: an agent is created for each of the three hosts
+  --email, --password   of an administrator: agents are created, one for each host or 50 connections
   --setup               the setup link of a fresh brain: creates the administrator first
   --env-file            the wizard's lines (Z4J_TOKEN, Z4J_HMAC_SECRET, Z4J_BRAIN_URL); may be repeated
   --token, --secret     of an agent
@@ -51,6 +57,10 @@ type flags struct {
 	live                                                bool
 	rate                                                float64
 	seed                                                uint64
+	connections, perFrame, window                       int
+	length                                              time.Duration
+	// session is set when agents were created by an administrator's session.
+	session *api
 }
 
 func main() {
@@ -81,7 +91,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	set.IntVar(&f.tasks, "tasks", 10_000, "how many tasks of the past to tell")
 	set.DurationVar(&f.span, "span", 24*time.Hour, "how far back they go")
 	set.BoolVar(&f.live, "live", false, "go on afterwards")
-	set.Float64Var(&f.rate, "rate", 5, "tasks a second while live")
+	set.Float64Var(&f.rate, "rate", 0, "tasks a second while live (5 unless given), or events a second of ingest (full speed unless given)")
+	set.IntVar(&f.connections, "connections", 4, "ingest: how many agents' connections")
+	set.IntVar(&f.perFrame, "events-per-frame", 1, "ingest: events a frame; published agents send 1")
+	set.IntVar(&f.window, "window", 0, "ingest: `frames` a connection may have on the way (default: as published agents, 256 of one event)")
+	set.DurationVar(&f.length, "for", 15*time.Second, "ingest: how long to send")
 	set.Uint64Var(&f.seed, "seed", 0, "the same `number` makes the same tasks; 0 makes new ones")
 	set.Usage = func() { fmt.Fprint(out, usage); set.PrintDefaults() }
 	verb := ""
@@ -91,9 +105,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := set.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	if set.NArg() > 0 || (verb != "seed" && verb != "live") {
+	if set.NArg() > 0 || (verb != "seed" && verb != "live" && verb != "ingest") {
 		set.Usage()
-		return fmt.Errorf("say `z4jload seed` or `z4jload live`; %q is neither", strings.TrimSpace(verb+" "+strings.Join(set.Args(), " ")))
+		return fmt.Errorf("say `z4jload seed`, `z4jload live` or `z4jload ingest`; %q is none of them", strings.TrimSpace(verb+" "+strings.Join(set.Args(), " ")))
+	}
+	if verb == "ingest" {
+		return f.ingest(ctx, out)
+	}
+	if f.rate == 0 {
+		f.rate = 5
 	}
 	if verb == "live" {
 		f.tasks, f.live = 0, true
@@ -101,7 +121,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if f.seed == 0 {
 		f.seed = rand.Uint64() //nolint:gosec // which made-up tasks come is no secret
 	}
-	agents, err := f.agents(ctx)
+	agents, err := f.agents(ctx, shop.Hosts())
 	if err != nil {
 		return err
 	}
@@ -115,8 +135,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// agents finds or makes the agents to connect as, and the brain's address if it was not given.
-func (f *flags) agents(ctx context.Context) ([]demo.Credentials, error) {
+// agents finds the agents to connect as, or makes those of the given names, and finds the brain's address if it was not given.
+func (f *flags) agents(ctx context.Context, names []string) ([]demo.Credentials, error) {
 	switch {
 	case f.token != "" || f.secret != "":
 		if f.token == "" || f.secret == "" || f.url == "" {
@@ -126,7 +146,7 @@ func (f *flags) agents(ctx context.Context) ([]demo.Credentials, error) {
 	case len(f.envFiles) > 0:
 		return f.fromFiles()
 	case f.password != "":
-		return f.mint(ctx)
+		return f.mint(ctx, names)
 	}
 	return nil, errors.New("whom to connect as? give --email and --password, --env-file, or --token and --secret (see --help)")
 }
@@ -160,8 +180,8 @@ func (f *flags) fromFiles() ([]demo.Credentials, error) {
 	return agents, nil
 }
 
-// mint creates an agent for each host.
-func (f *flags) mint(ctx context.Context) ([]demo.Credentials, error) {
+// mint creates an agent for each name.
+func (f *flags) mint(ctx context.Context, names []string) ([]demo.Credentials, error) {
 	token := ""
 	if f.setup != "" {
 		base, rest, ok := strings.Cut(f.setup, "/setup#token=")
@@ -188,15 +208,16 @@ func (f *flags) mint(ctx context.Context) ([]demo.Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.session = api
 	var agents []demo.Credentials
-	for _, host := range shop.Hosts() {
+	for _, wanted := range names {
 		var minted struct {
 			Token      string `json:"token"`
 			HMACSecret string `json:"hmac_secret"`
 		}
 		// A project that was filled before has agents of these names, whose secrets nobody knows any more.
 		var taken *statusError
-		name := host
+		name := wanted
 		for n := 2; ; n++ {
 			err := api.post(ctx, "/projects/"+f.project+"/agents", map[string]any{"name": name}, &minted)
 			if err == nil {
@@ -205,7 +226,7 @@ func (f *flags) mint(ctx context.Context) ([]demo.Credentials, error) {
 			if !errors.As(err, &taken) || taken.status != http.StatusConflict {
 				return nil, err
 			}
-			name = fmt.Sprintf("%s-%d", host, n)
+			name = fmt.Sprintf("%s-%d", wanted, n)
 		}
 		agents = append(agents, demo.Credentials{Token: minted.Token, HMACSecret: minted.HMACSecret})
 	}

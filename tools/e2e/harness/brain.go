@@ -113,6 +113,9 @@ func servers(t testing.TB) []string {
 	}
 }
 
+// SetEnv changes settings from the next start on; the last of a name counts.
+func (b *Brain) SetEnv(env ...string) { b.env = append(b.env, env...) }
+
 // Running reports whether every process runs.
 func (b *Brain) Running() bool {
 	for _, p := range b.Processes {
