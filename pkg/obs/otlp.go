@@ -45,7 +45,7 @@ const (
 )
 
 // otlpClient sends spans to an OTLP receiver. The exporters of the OpenTelemetry project do the same, but link all of
-// gRPC-Go (6.3 MB of binary) for the sake of one message's type: a unary call is a POST over HTTP/2 with five bytes before
+// gRPC-Go (6 MB of binary) for the sake of one message's type: a unary call is a POST over HTTP/2 with five bytes before
 // the message, which net/http can do.
 type otlpClient struct {
 	url     string
