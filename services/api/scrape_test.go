@@ -165,6 +165,13 @@ func TestMetricsOfOtherExporters(t *testing.T) {
 	})
 }
 
+func TestMetricsOfOtherExportersOff(t *testing.T) {
+	t.Parallel()
+	b := apitest.Start(t, storetest.SQLite(t))
+	scraper(b).Must(404, http.MethodGet, "/metrics/celery", nil, nil)
+	scraper(b).Must(200, http.MethodGet, "/metrics", nil, nil)
+}
+
 // ahead is by how much the API's clock is ahead.
 type ahead struct{ by atomic.Int64 }
 

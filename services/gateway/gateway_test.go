@@ -117,6 +117,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api/v1/projects", 200, `"service":"api"`},
 		{"GET", "/api", 200, `"service":"api"`},
 		{"GET", "/metrics", 200, `"service":"api"`},
+		{"GET", "/metrics/celery", 200, `"service":"api"`},
 		{"POST", "/api/v1/setup/complete", 200, `"service":"api"`},
 		{"POST", "/api/v1/agent/events", 200, `"service":"ingest"`},
 		{"GET", "/ws/agent", 200, `"service":"ingest"`},
@@ -162,6 +163,7 @@ func TestHostCheck(t *testing.T) {
 		{name: "health, malformed", host: "x y", path: "/api/v1/health/ready", peer: far, status: 200},
 		{name: "metrics", host: "10.1.2.3", path: "/metrics", peer: far, status: 400},
 		{name: "protected metrics", host: "10.1.2.3", path: "/metrics", peer: far, metricsProtected: true, status: 200},
+		{name: "protected metrics under other names", host: "10.1.2.3", path: "/metrics/flower", peer: far, metricsProtected: true, status: 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			logs := &safeLog{}
