@@ -47,7 +47,8 @@ func run(args []string) error {
 	case "inspect":
 		return inspect(args)
 	default:
-		return errors.New("what to do?\n" + usage)
+		fmt.Fprint(os.Stderr, usage)
+		return fmt.Errorf("there is no command %q", command)
 	}
 	return nil
 }
