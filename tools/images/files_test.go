@@ -36,7 +36,7 @@ func TestComposeFiles(t *testing.T) {
 		"services": {
 			[]string{"docker-compose.services.yml", "docker-compose.monitoring.yml"},
 			slices.Concat(required, monitoring, []string{"Z4J_HOP_KEY=f"}),
-			[]string{"api", "audit", "grafana", "ingest", "migrate", "prometheus", "z4j", "z4j-postgres", "z4j-redis"},
+			[]string{"api", "audit", "grafana", "ingest", "migrate", "otel-collector", "prometheus", "z4j", "z4j-postgres", "z4j-redis"},
 		},
 	}
 	for name, test := range tests {
