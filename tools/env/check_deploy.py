@@ -29,7 +29,7 @@ for name in ("", ".postgres", ".services", ".caddy", ".monitoring"):
         text = (root / path).read_text()
         compose = yaml.safe_load(text)
         for variable, demand in re.findall(r"\$\{([A-Z0-9_]+)(:\?[^}]*)?", text):
-            if demand and variable not in explained and not variable.startswith("GRAFANA_"):
+            if demand and variable not in explained:
                 problems.append(f"{path}: {variable} is required and .env.example does not explain it")
         for service, spec in compose["services"].items():
             for variable in spec.get("environment") or {}:

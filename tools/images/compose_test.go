@@ -221,7 +221,8 @@ func trust(t *testing.T, caddy string) {
 	t.Setenv("SSL_CERT_DIR", t.TempDir())
 }
 
-// Every service twice, watched by Prometheus. Grafana's image cannot be had here and has no stand-in.
+// Every service twice, watched by Prometheus. The images of Grafana and of the OpenTelemetry collector cannot be had here and have
+// no stand-ins.
 func TestComposeServicesMonitoring(t *testing.T) {
 	const url = "http://localhost:7700"
 	s := newStack(t, []string{"docker-compose.services.yml", "docker-compose.monitoring.yml"},

@@ -34,8 +34,9 @@ func TestComposeFiles(t *testing.T) {
 		"postgres":       {[]string{"docker-compose.postgres.yml"}, required, []string{"z4j", "z4j-postgres"}},
 		"postgres_caddy": {[]string{"docker-compose.postgres.yml", "docker-compose.caddy.yml"}, slices.Concat(required, caddy), []string{"z4j", "z4j-caddy", "z4j-postgres"}},
 		"services": {
-			[]string{"docker-compose.services.yml", "docker-compose.monitoring.yml"}, slices.Concat(required, monitoring, []string{"Z4J_HOP_KEY=f"}),
-			[]string{"api", "audit", "grafana", "ingest", "migrate", "prometheus", "z4j", "z4j-postgres", "z4j-redis"},
+			[]string{"docker-compose.services.yml", "docker-compose.monitoring.yml"},
+			slices.Concat(required, monitoring, []string{"Z4J_HOP_KEY=f"}),
+			[]string{"api", "audit", "grafana", "ingest", "migrate", "otel-collector", "prometheus", "z4j", "z4j-postgres", "z4j-redis"},
 		},
 	}
 	for name, test := range tests {
