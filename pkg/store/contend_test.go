@@ -20,7 +20,7 @@ import (
 func TestContendedTasksOnPostgres(t *testing.T) {
 	t.Parallel()
 	const connections, tasks = 32, 60
-	rounds := 4
+	rounds := 2
 	if testing.Short() {
 		rounds = 1
 	}
