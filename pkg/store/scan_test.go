@@ -16,6 +16,9 @@ import (
 // of a young table as with fresh ones, and for small transactions as for large ones.
 func TestIngestOnPostgresScansNoTable(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("nothing in it runs at once; the long lane has it")
+	}
 	var url string
 	s := storetest.Postgres(t, func(o *store.Options) { url = o.URL })
 	ref := storetest.Agent(t, s)

@@ -178,7 +178,7 @@ func TestLatencies(t *testing.T) {
 			t.Errorf("quantile %v is %s, want %s and at most a sixteenth more", q, got, want)
 		}
 	}
-	for us := uint64(0); us < 1<<20; us++ {
+	for us := range uint64(1 << 20) {
 		b := bucketOf(us)
 		if top := topOf(b); top < int64(us) || (b > 0 && topOf(b-1) >= int64(us)) {
 			t.Fatalf("%d us is in bucket %d, which ends at %d", us, b, top)
