@@ -60,7 +60,7 @@ func BenchmarkAgents(b *testing.B) {
 	if os.Getenv("Z4J_TEST_POSTGRES_BIN") != "" {
 		results = append(results, fleet(b, "PostgreSQL, `z4j ingest`", n, harness.NewDurablePostgres(b)))
 	}
-	text := fleetTable(n, results)
+	text := fleetTable(b, n, results)
 	figures := map[string]any{"agents": n}
 	for _, r := range results {
 		figures[r.name] = map[string]any{
@@ -88,7 +88,7 @@ func fleet(b *testing.B, name string, n int, database *harness.Postgres) fleetRe
 	var env []string
 	if database != nil {
 		env = []string{
-			"Z4J_DATABASE_URL=" + database.URL(), "Z4J_ENVIRONMENT=dev",
+			"Z4J_DATABASE_URL=" + database.URL(), "Z4J_ENVIRONMENT=dev", "Z4J_BIND_HOST=127.0.0.1", // the fleet holds ports of other addresses
 			"Z4J_SECRET=" + uuid.NewString() + uuid.NewString(), "Z4J_SESSION_SECRET=" + uuid.NewString() + uuid.NewString(),
 		}
 	}
@@ -236,10 +236,11 @@ func serverCPU(b *testing.B, database *harness.Postgres) time.Duration {
 	return sum
 }
 
-func fleetTable(n int, results []fleetResult) string {
+func fleetTable(b *testing.B, n int, results []fleetResult) string {
+	b.Helper()
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s\nMeasured by `make soak` (`scripts/bench agents` for these alone) on the same machine. %d agents, %d to a token, from eight\naddresses, "+
-		"connect to one process and send a heartbeat and a report of themselves every ten seconds, as published agents do. The generator shares the cores.\n\n", fleetSection, n, perToken)
+	fmt.Fprintf(&s, "%s\nMeasured at commit %s (%s) by `make soak` (`scripts/bench agents` for these alone) on the same machine. %d agents, %d to a token, from eight\naddresses, "+
+		"connect to one process and send a heartbeat and a report of themselves every ten seconds, as published agents do. The generator shares the cores.\n\n", fleetSection, commit(harness.Root(b)), time.Now().UTC().Format("2006-01-02"), n, perToken)
 	row := func(what string, cell func(r fleetResult) string) {
 		s.WriteString("| " + what + " |")
 		for _, r := range results {
