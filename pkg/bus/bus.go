@@ -106,7 +106,7 @@ func check(topic Topic, payload []byte) error {
 
 // Config says which bus to open.
 type Config struct {
-	// URL is redis://... or rediss://...; empty is the memory bus.
+	// URL is a Redis URL; empty is the memory bus. See parseRedisURL for its forms.
 	URL string
 	// Namespace keeps installations that share a Redis apart; empty takes "z4j". Use the installation's id when
 	// the Redis is shared.

@@ -3,13 +3,16 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,9 +32,31 @@ type redisServer struct {
 	port string
 	dir  string
 	cmd  *exec.Cmd
+	args []string
 }
 
-func startRedis(t *testing.T) *redisServer {
+// syncBuffer collects a log that is written while it is read.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *syncBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+// needRedis skips the test where there is no Redis, or fails when CI is set.
+func needRedis(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("CI") != "" { //nolint:forbidigo // a check that does not run is a failure there
@@ -39,6 +64,11 @@ func startRedis(t *testing.T) *redisServer {
 		}
 		t.Skip("redis-server is missing: run `make test`, which installs it, or install the package redis-server")
 	}
+}
+
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	needRedis(t)
 	s := &redisServer{t: t, dir: t.TempDir()}
 	for range 5 {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -59,8 +89,11 @@ func startRedis(t *testing.T) *redisServer {
 
 func (s *redisServer) start() bool {
 	s.t.Helper()
-	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), "redis-server", //nolint:gosec // our own arguments
-		"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir)
+	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	if len(s.args) > 0 && !strings.HasPrefix(s.args[0], "-") {
+		args = s.args // a file says everything
+	}
+	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), "redis-server", args...) //nolint:gosec // our own arguments
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -97,7 +130,7 @@ func (s *redisServer) open(t *testing.T, change ...func(*bus.Config)) *bus.Redis
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		if ok() {
 			return
 		}

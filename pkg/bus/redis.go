@@ -43,7 +43,7 @@ const (
 // Hints reach subscribers in the same process directly, so they keep flowing there while Redis is away.
 type Redis struct {
 	hub    *hub
-	client *redis.Client
+	client redis.UniversalClient
 	log    *slog.Logger
 	prefix string
 	origin [originLen]byte
@@ -75,17 +75,11 @@ type outgoing struct {
 // NewRedis returns a bus over the Redis at cfg.URL. It does not wait for the connection: a Redis that is down
 // makes the brain slower, it does not stop it.
 func NewRedis(cfg Config) (*Redis, error) {
-	opts, err := redis.ParseURL(cfg.URL)
+	target, err := parseRedisURL(cfg.URL)
 	if err != nil {
-		// The URL may hold a password, so neither it nor the parser's words are shown.
-		return nil, errors.New("the Redis URL can't be parsed; the form is redis://user:password@host:6379/0, or rediss:// for TLS")
+		return nil, err
 	}
 	quietLibrary()
-	opts.ClientName = "z4j"
-	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = ioTimeout, ioTimeout, ioTimeout
-	opts.ContextTimeoutEnabled = true
-	opts.PoolSize = 4
-	opts.MaxRetries = -1 // a hint that comes late is no better than a lost one
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -94,7 +88,7 @@ func NewRedis(cfg Config) (*Redis, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Redis{
-		hub: newHub(newMetrics(cfg.Registerer)), client: redis.NewClient(opts), log: cfg.Logger,
+		hub: newHub(newMetrics(cfg.Registerer)), client: target.client(), log: cfg.Logger,
 		prefix: cfg.Namespace + ":", out: make(chan outgoing, outLen), cancel: cancel,
 		confirmed: make(map[Topic]struct{}), changed: make(chan struct{}),
 	}
@@ -261,12 +255,10 @@ func (b *Redis) send(ctx context.Context) {
 			}
 		}
 		sctx, cancel := context.WithTimeout(ctx, ioTimeout)
-		_, err := b.client.Pipelined(sctx, func(p redis.Pipeliner) error {
-			for _, o := range batch {
-				p.Publish(sctx, o.channel, o.payload)
-			}
-			return nil
-		})
+		err := b.pass(sctx, batch)
+		if err != nil {
+			lookAgain(ctx, b.client)
+		}
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			b.hub.metrics.dropped.WithLabelValues("redis").Add(float64(len(batch)))
@@ -278,12 +270,28 @@ func (b *Redis) send(ctx context.Context) {
 	}
 }
 
+// pass publishes hints in one round trip.
+func (b *Redis) pass(ctx context.Context, batch []outgoing) error {
+	to, err := publisher(ctx, b.client, b.prefix+"bus")
+	if err != nil {
+		return err
+	}
+	_, err = to.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, o := range batch {
+			p.Publish(ctx, o.channel, o.payload)
+		}
+		return nil
+	})
+	return err
+}
+
 // receive keeps one connection for everything this process has subscribed to.
 func (b *Redis) receive(ctx context.Context) {
 	backoff, told := minBackoff, false
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := b.listen(ctx)
+		lookAgain(ctx, b.client)
 		b.down.Store(true)
 		if b.connected.Swap(false) {
 			b.hub.metrics.connected.Set(0)

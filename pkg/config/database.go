@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -115,6 +116,46 @@ func (d Database) sslMode() string {
 		return ""
 	}
 	return u.Query().Get("sslmode")
+}
+
+// postgresHere reports whether the server is reached without a network: over a Unix socket or the loopback.
+func (d Database) postgresHere() bool {
+	u, err := url.Parse(string(d.URL))
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	if named := u.Query().Get("host"); named != "" {
+		host = named
+	}
+	return isHere(host)
+}
+
+// redisInClear reports whether the Redis URL goes over a network without TLS.
+func (d Database) redisInClear() bool {
+	scheme, rest, ok := strings.Cut(string(d.RedisURL), "://")
+	if !ok || scheme == "unix" || strings.HasPrefix(scheme, "rediss") {
+		return false
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	rest = rest[strings.LastIndexByte(rest, '@')+1:]
+	rest, _, _ = strings.Cut(rest, "/")
+	for host := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == ',' || r == ';' }) {
+		name, _, err := net.SplitHostPort(host)
+		if err != nil {
+			name = strings.Trim(host, "[]")
+		}
+		if !isHere(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isHere reports whether a host is this machine: the path of a socket, localhost or a loopback address.
+func isHere(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.HasPrefix(host, "/") || host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // SQLitePath is the database file, or "" with PostgreSQL. Valid after Load.

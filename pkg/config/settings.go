@@ -57,21 +57,22 @@ type Services struct {
 
 // Database says which database and how.
 type Database struct {
-	URL         Secret `env:"Z4J_DATABASE_URL" doc:"postgres://user:password@host/name or sqlite:////absolute/path. Unset: z4j.db in the state directory. The spellings postgresql+asyncpg:// and sqlite+aiosqlite:// work too."`
-	Host        string `env:"Z4J_DATABASE_HOST" doc:"PostgreSQL host; with the other four parts instead of a URL."`
-	Port        string `env:"Z4J_DATABASE_PORT" doc:"PostgreSQL port."`
-	User        string `env:"Z4J_DATABASE_USER" doc:"PostgreSQL user."`
-	Password    Secret `env:"Z4J_DATABASE_PASSWORD" doc:"PostgreSQL password."`
-	Name        string `env:"Z4J_DATABASE_NAME" doc:"PostgreSQL database."`
-	PoolSize    int    `env:"Z4J_DATABASE_POOL_SIZE" envDefault:"20" min:"1" max:"200" doc:"Connections to PostgreSQL for one process, at most. serve gives one half to the API and one half to ingest and audit, so that neither can take all; a single audit service needs four."`
-	StatementMS int    `env:"Z4J_DB_STATEMENT_TIMEOUT_MS" envDefault:"10000" min:"100" max:"600000" doc:"Longest statement of a request to PostgreSQL, in milliseconds. Ingest and background work get at least 30 seconds."`
-	LockMS      int    `env:"Z4J_DB_LOCK_TIMEOUT_MS" envDefault:"3000" min:"100" max:"600000" doc:"Longest wait of a request for a lock, in milliseconds. Ingest and background work get at least 10 seconds."`
-	IdleInTxMS  int    `env:"Z4J_DB_IDLE_IN_TX_TIMEOUT_MS" envDefault:"30000" min:"100" max:"600000" doc:"PostgreSQL ends a transaction of a request in which nothing happens for so long, in milliseconds. Ingest and background work get at least a minute."`
-	RequireSSL  Bool   `env:"Z4J_REQUIRE_DB_SSL" envDefault:"true" doc:"In production the PostgreSQL URL must carry sslmode=require, verify-ca or verify-full."`
-	AutoMigrate Bool   `env:"Z4J_AUTO_MIGRATE" envDefault:"true" doc:"Let serve bring the schema up to date at start."`
-	CopyFrom    string `env:"Z4J_COPY_FROM" doc:"When serve finds an empty PostgreSQL: the SQLite file whose installation it copies in first. none: start anew although the state directory holds an installation."`
-	RedisURL    Secret `env:"Z4J_REDIS_URL" doc:"Redis for fan-out between replicas. Unset: in-process channels."`
-	BusDrop     int    `env:"Z4J_BUS_DROP_PERCENT" envDefault:"0" min:"0" max:"100" doc:"Hints to lose on purpose, to test that nothing depends on them. Leave it at 0."`
+	URL             Secret `env:"Z4J_DATABASE_URL" doc:"postgres://user:password@host/name or sqlite:////absolute/path. Unset: z4j.db in the state directory. The spellings postgresql+asyncpg:// and sqlite+aiosqlite:// work too."`
+	Host            string `env:"Z4J_DATABASE_HOST" doc:"PostgreSQL host; with the other four parts instead of a URL."`
+	Port            string `env:"Z4J_DATABASE_PORT" doc:"PostgreSQL port."`
+	User            string `env:"Z4J_DATABASE_USER" doc:"PostgreSQL user."`
+	Password        Secret `env:"Z4J_DATABASE_PASSWORD" doc:"PostgreSQL password."`
+	Name            string `env:"Z4J_DATABASE_NAME" doc:"PostgreSQL database."`
+	PoolSize        int    `env:"Z4J_DATABASE_POOL_SIZE" envDefault:"20" min:"1" max:"200" doc:"Connections to PostgreSQL for one process, at most. serve gives one half to the API and one half to ingest and audit, so that neither can take all; a single audit service needs four."`
+	StatementMS     int    `env:"Z4J_DB_STATEMENT_TIMEOUT_MS" envDefault:"10000" min:"100" max:"600000" doc:"Longest statement of a request to PostgreSQL, in milliseconds. Ingest and background work get at least 30 seconds."`
+	LockMS          int    `env:"Z4J_DB_LOCK_TIMEOUT_MS" envDefault:"3000" min:"100" max:"600000" doc:"Longest wait of a request for a lock, in milliseconds. Ingest and background work get at least 10 seconds."`
+	IdleInTxMS      int    `env:"Z4J_DB_IDLE_IN_TX_TIMEOUT_MS" envDefault:"30000" min:"100" max:"600000" doc:"PostgreSQL ends a transaction of a request in which nothing happens for so long, in milliseconds. Ingest and background work get at least a minute."`
+	RequireSSL      Bool   `env:"Z4J_REQUIRE_DB_SSL" envDefault:"true" doc:"In production the PostgreSQL URL must carry sslmode=require, verify-ca or verify-full, unless the server is on this machine."`
+	RequireRedisSSL Bool   `env:"Z4J_REQUIRE_REDIS_SSL" envDefault:"true" doc:"In production the Redis URL must be one with TLS (rediss://), unless the server is on this machine."`
+	AutoMigrate     Bool   `env:"Z4J_AUTO_MIGRATE" envDefault:"true" doc:"Let serve bring the schema up to date at start."`
+	CopyFrom        string `env:"Z4J_COPY_FROM" doc:"When serve finds an empty PostgreSQL: the SQLite file whose installation it copies in first. none: start anew although the state directory holds an installation."`
+	RedisURL        Secret `env:"Z4J_REDIS_URL" doc:"Redis for fan-out between replicas: redis://, rediss:// (TLS), redis+sentinel://, redis+cluster://. Unset: in-process channels."`
+	BusDrop         int    `env:"Z4J_BUS_DROP_PERCENT" envDefault:"0" min:"0" max:"100" doc:"Hints to lose on purpose, to test that nothing depends on them. Leave it at 0."`
 }
 
 // Keys are the secrets of the installation. On SQLite missing ones are minted into secret.env.

@@ -170,8 +170,8 @@ func (c *Config) validateDatabase(add addFunc) {
 		return
 	}
 	d.URL = normal
-	if string(d.RedisURL) != "" && !hasScheme(string(d.RedisURL), "redis", "rediss", "unix") {
-		add("Z4J_REDIS_URL", "is not a Redis URL", "write redis://[user:password@]host:6379/0, or rediss:// for TLS")
+	if string(d.RedisURL) != "" && !hasScheme(string(d.RedisURL), "redis", "rediss", "unix", "sentinel", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster") {
+		add("Z4J_REDIS_URL", "is not a Redis URL", "write redis://[user:password@]host:6379/0, redis+sentinel://h1:26379,h2:26379/master-name/0 or redis+cluster://h1:6379,h2:6379, each with rediss for TLS")
 	}
 }
 
@@ -224,7 +224,10 @@ func (c *Config) validateProduction(o Options, add addFunc) {
 	if !behind && len(c.Hosts.Allowed) == 0 && !o.ExplicitHosts && !hasEntries(c.AllowedHostsFile()) {
 		add("Z4J_ALLOWED_HOSTS", "is not set, and production guesses no names", "set it to the names users type, such as Z4J_ALLOWED_HOSTS=z4j.example.com, or run: z4j allowed-hosts add z4j.example.com")
 	}
-	if c.role != RoleGateway && c.Database.Engine() == EnginePostgreSQL && bool(c.Database.RequireSSL) {
+	if c.role != RoleGateway && bool(c.Database.RequireRedisSSL) && c.Database.redisInClear() {
+		add("Z4J_REDIS_URL", "does not ask for TLS", "write rediss:// (with ?ssl_ca_certs=FILE for a CA of your own), or set Z4J_REQUIRE_REDIS_SSL=false for a private network")
+	}
+	if c.role != RoleGateway && c.Database.Engine() == EnginePostgreSQL && bool(c.Database.RequireSSL) && !c.Database.postgresHere() {
 		switch c.Database.sslMode() {
 		case "require", "verify-ca", "verify-full":
 		default:

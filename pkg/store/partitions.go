@@ -44,6 +44,17 @@ func (p *pg) maintain(ctx context.Context) error {
 	return p.prepareDays(ctx, append(days, stray...))
 }
 
+// StrayDays is how many days have events in the default partition of PostgreSQL, which is to be empty: Maintain moves them
+// where they belong. It is 0 on SQLite.
+func (s *Store) StrayDays(ctx context.Context) (int, error) {
+	p, ok := s.eng.(*pg)
+	if !ok {
+		return 0, nil
+	}
+	days, err := p.strayDays(ctx)
+	return len(days), s.err(err)
+}
+
 // strayDays are the days of events in the default partition.
 func (p *pg) strayDays(ctx context.Context) ([]time.Time, error) {
 	rows, err := p.pool.Query(ctx, "SELECT DISTINCT date_trunc('day', at, 'UTC') FROM events_default LIMIT 50")

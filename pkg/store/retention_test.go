@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -666,4 +667,53 @@ func TestPartitions(t *testing.T) {
 		t.Errorf("%d old events left", n)
 	}
 	ingest(t, s, item(ref, event(domain.KindStarted, "t99", c.Now().Add(30*time.Second))))
+}
+
+// TestDropBesideWriters drops old days while others write: no writer fails, and every drop succeeds in the end.
+func TestDropBesideWriters(t *testing.T) {
+	t.Parallel()
+	c := newMovedClock()
+	s := storetest.Postgres(t, func(o *store.Options) { o.Now = c.Now })
+	ref := storetest.Agent(t, s)
+	for i := range 10 {
+		ingest(t, s, item(ref, event(domain.KindStarted, fmt.Sprintf("old%d", i), c.Now())))
+		c.add(aDay)
+	}
+	if n, err := s.StrayDays(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d days in the default partition, %v", n, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var written atomic.Int64
+	for w := range 4 {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				err := s.Ingest(context.WithoutCancel(ctx), []*store.IngestItem{item(ref, event(domain.KindStarted, fmt.Sprintf("new-%d-%d", w, i), c.Now()))})
+				if err != nil {
+					t.Errorf("a writer beside the drop: %v", err)
+					return
+				}
+				written.Add(1)
+			}
+		})
+	}
+	before := c.Now().Add(-aDay / 2)
+	tries, dropped := 0, false
+	for deadline := time.Now().Add(30 * time.Second); !dropped && time.Now().Before(deadline); tries++ {
+		_, err := s.DropEvents(t.Context(), before)
+		if err != nil && !errors.Is(err, domain.ErrTransient) {
+			t.Fatal(err)
+		}
+		dropped = err == nil
+	}
+	atDrop := written.Load()
+	for end := time.Now().Add(10 * time.Second); written.Load() < atDrop+20 && time.Now().Before(end); {
+		<-time.After(time.Millisecond)
+	}
+	stop()
+	wg.Wait()
+	t.Logf("%d events were written; the days went at try %d", written.Load(), tries)
+	if n := number(t, s, "SELECT count(*) FROM events"); !dropped || written.Load() < 20 || n != written.Load() {
+		t.Errorf("dropped %t, %d events left, want the %d new ones", dropped, n, written.Load())
+	}
 }

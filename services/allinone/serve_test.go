@@ -408,7 +408,7 @@ func TestRedisAway(t *testing.T) {
 // TestAllFaultsAtOnce checks that a production start names everything that is missing, in one go.
 func TestAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHome(t, "Z4J_DATABASE_URL=postgres://z4j:hunter2secret@127.0.0.1/z4j")
+	h := newHome(t, "Z4J_DATABASE_URL=postgres://z4j:hunter2secret@db.example.com/z4j")
 	h.secrets = append(h.secrets, "hunter2secret")
 	h.run(t, "serve").want(t, 2, "Z4J_SECRET is not set", "Z4J_SESSION_SECRET is not set", "Z4J_PUBLIC_URL must be https", "Z4J_ALLOWED_HOSTS is not set", "sslmode")
 }

@@ -646,3 +646,25 @@ func TestVerifyWhileAppending(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestLeaseIsTakenOver has a dead replica hold the lease of the chain: another one appends nothing until it has run out.
+func TestLeaseIsTakenOver(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store, _ string, _ *audit.Service) {
+		const lease = time.Second
+		began := time.Now()
+		if _, ok, err := s.TakeLease(t.Context(), "audit", "dead", lease); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		before := len(rows(t, s))
+		record(t, s, entry(1))
+		stop := start(t, service(t, s, audit.Config{Interval: 5 * time.Millisecond, LeaseTTL: 200 * time.Millisecond}))
+		defer stop()
+		eventually(t, "the next holder appends", func() bool { return len(rows(t, s)) > before })
+		if took := time.Since(began); took < lease {
+			t.Errorf("appended after %s, while the lease of another held for %s", took, lease)
+		}
+		if _, ok, err := s.TakeLease(t.Context(), "audit", "dead", lease); err != nil || ok {
+			t.Errorf("the former holder has the lease again: %t, %v", ok, err)
+		}
+	})
+}

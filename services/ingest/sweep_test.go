@@ -91,3 +91,29 @@ func TestStuckTasksAreReconciled(t *testing.T) {
 		})
 	})
 }
+
+// TestSweepIsTakenOver has a dead replica hold the lease of the sweep: nobody sweeps before it has run out, then the next one
+// does.
+func TestSweepIsTakenOver(t *testing.T) {
+	t.Parallel()
+	s := storetest.SQLite(t)
+	const lease = time.Second
+	began := time.Now()
+	if _, ok, err := s.TakeLease(t.Context(), "ingest.sweep", "dead", lease); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	m := bus.NewMemory(nil)
+	t.Cleanup(func() { _ = m.Close() })
+	b := start(t, s, m, func(c *ingestConfig) { c.HealthSweep, c.OfflineAfter = 30*time.Millisecond, 100*time.Millisecond })
+	b.project = newProject(t, s, "shop")
+	c := b.newAgent("web")
+	b.connect(c, "bare-1-1").wantOpen()
+	eventually(t, "the silent agent is offline", func() bool { return b.agentState(c) == "offline" })
+	if took := time.Since(began); took < lease {
+		t.Errorf("swept after %s, while the lease of another held for %s", took, lease)
+	}
+	// Who died comes back to a lease that is somebody else's.
+	if _, ok, err := s.TakeLease(t.Context(), "ingest.sweep", "dead", lease); err != nil || ok {
+		t.Errorf("the former holder has the lease again: %t, %v", ok, err)
+	}
+}

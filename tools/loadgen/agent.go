@@ -13,7 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -40,6 +42,10 @@ type Config struct {
 	Host string
 	// Passive is an agent that can do nothing but report.
 	Passive bool
+	// From is the local address to connect from; the zero value leaves it to the system.
+	From netip.Addr
+	// BufferPool, when set, lends write buffers, so that thousands of idle agents do not hold one each.
+	BufferPool websocket.BufferPool
 	// Skew is added to the clock that frames are stamped with.
 	Skew time.Duration
 }
@@ -80,7 +86,13 @@ func Dial(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil || len(secret) != 32 {
 		return nil, fmt.Errorf("the agent secret is not 32 bytes of URL-safe base64: %w", err)
 	}
-	dialer := websocket.Dialer{HandshakeTimeout: 10 * time.Second, WriteBufferSize: 16 << 10}
+	dialer := websocket.Dialer{HandshakeTimeout: 10 * time.Second, WriteBufferSize: 16 << 10, WriteBufferPool: cfg.BufferPool}
+	if cfg.BufferPool != nil {
+		dialer.ReadBufferSize = 1 << 10
+	}
+	if cfg.From.IsValid() {
+		dialer.NetDialContext = (&net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(cfg.From, 0))}).DialContext
+	}
 	header := http.Header{"Authorization": {"Bearer " + cfg.Token}}
 	conn, resp, err := dialer.DialContext(ctx, strings.Replace(cfg.URL, "http", "ws", 1)+"/ws/agent", header)
 	if err != nil {

@@ -241,6 +241,12 @@ func (b *Brain) Setup(t testing.TB) *Client {
 	return c
 }
 
+// RunCommand runs a command of the binary in a directory of its own and returns its exit code and what it printed.
+func RunCommand(t testing.TB, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return runCommand(t, t.TempDir(), env, "", append([]string{Binary(t)}, args...)...)
+}
+
 // CLI runs another command of the binary on the brain's home and returns its exit code and
 // standard output.
 func (b *Brain) CLI(t testing.TB, stdin string, args ...string) (int, string, string) {

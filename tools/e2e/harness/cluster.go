@@ -108,6 +108,16 @@ func (b *Brain) startCluster(t testing.TB) {
 	}
 }
 
+// Single prepares one service as a process of its own on the brain's settings, which `serve` has used before; Start
+// starts it.
+func (b *Brain) Single(t testing.TB, service string) *Member {
+	t.Helper()
+	return &Member{Service: service, Name: service, Port: FreePort(t), brain: b}
+}
+
+// URL is the replica's own address.
+func (m *Member) URL() string { return "http://127.0.0.1:" + strconv.Itoa(m.Port) }
+
 // Start starts the replica anew.
 func (m *Member) Start(t testing.TB) {
 	t.Helper()

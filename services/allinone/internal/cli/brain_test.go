@@ -40,7 +40,7 @@ func settings(t *testing.T, environ ...string) *config.Config {
 func TestSettingsReachAService(t *testing.T) {
 	t.Parallel()
 	// Used by serve itself or while loading.
-	direct := strings.Fields(`Z4J_BIND_HOST Z4J_BIND_PORT Z4J_ALLOW_HTTP_PUBLIC_URL Z4J_REQUIRE_DB_SSL Z4J_AUTO_MIGRATE Z4J_ALLOWED_HOSTS Z4J_DEBUG_HOST_ERRORS
+	direct := strings.Fields(`Z4J_BIND_HOST Z4J_BIND_PORT Z4J_ALLOW_HTTP_PUBLIC_URL Z4J_REQUIRE_DB_SSL Z4J_REQUIRE_REDIS_SSL Z4J_AUTO_MIGRATE Z4J_ALLOWED_HOSTS Z4J_DEBUG_HOST_ERRORS
 		Z4J_FIRST_BOOT_TOKEN_TTL_SECONDS Z4J_BOOTSTRAP_ADMIN_EMAIL Z4J_BOOTSTRAP_ADMIN_PASSWORD Z4J_BOOTSTRAP_ADMIN_DISPLAY_NAME
 		Z4J_DATABASE_HOST Z4J_DATABASE_PORT Z4J_DATABASE_USER Z4J_DATABASE_PASSWORD Z4J_DATABASE_NAME
 		Z4J_LOG_LEVEL Z4J_LOG_FORMAT Z4J_LOG_JSON Z4J_SHUTDOWN_DELAY_SECONDS Z4J_COPY_FROM`)
@@ -53,7 +53,7 @@ func TestSettingsReachAService(t *testing.T) {
 	}
 	values := map[string]string{
 		"Z4J_DATABASE_URL": "postgres://u:p@other.example.com/z4j?sslmode=require", "Z4J_PUBLIC_URL": "https://other.example.com", "Z4J_ENVIRONMENT": "dev",
-		"Z4J_REDIS_URL": "redis://cache.example.com/0", "Z4J_SESSION_COOKIE_SAMESITE": "strict", "Z4J_OPENAPI_VISIBILITY": "public",
+		"Z4J_REDIS_URL": "rediss://cache.example.com/0", "Z4J_SESSION_COOKIE_SAMESITE": "strict", "Z4J_OPENAPI_VISIBILITY": "public",
 		"Z4J_LOG_LEVEL": "DEBUG", "Z4J_LOG_FORMAT": "text", "Z4J_CORS_ORIGINS": "https://a.example.com", "Z4J_REDACTION_EXTRA_KEY_PATTERNS": "x+",
 		"Z4J_ALLOWED_HOSTS": "other.example.com", "Z4J_TRUSTED_PROXIES": "10.0.0.0/8", "Z4J_AGENT_IP_ALLOWLIST": "10.0.0.0/8",
 		"Z4J_API_IP_ALLOWLIST": "10.0.0.0/8", "Z4J_DASHBOARD_IP_ALLOWLIST": "10.0.0.0/8", "Z4J_DEBUG_HOST_ERRORS": "false",

@@ -110,3 +110,40 @@ func TestOutcome(t *testing.T) {
 		t.Errorf("a command that is gone: %s", got)
 	}
 }
+
+// TestCoordinatorIsTakenOver has a dead replica hold the coordinator's lease: another one does nothing until it has run out.
+func TestCoordinatorIsTakenOver(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	s := storetest.SQLite(t, func(o *store.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	agent := storetest.Agent(t, s)
+	err := s.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, _, err := tx.SealBulkRetry(ctx, store.NewBulkRetry{
+			ProjectID: agent.ProjectID, IdempotencyKey: "k", MaxInFlight: 8, Deadline: time.Hour,
+			Tasks: []store.SelectedTask{{Engine: "celery", TaskID: "a", Name: "n", Priority: domain.PriorityHigh}},
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := NewCoordinator(s, quiet{}, slog.New(slog.DiscardHandler), time.Minute)
+	if held, err := dead.Step(t.Context()); err != nil || !held {
+		t.Fatalf("the first coordinator has the lease: %t, %v", held, err)
+	}
+	next := NewCoordinator(s, quiet{}, slog.New(slog.DiscardHandler), time.Minute)
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {leaseTime - time.Second, false}, {leaseTime + time.Second, true}} {
+		ahead.Store(int64(c.after))
+		if held, err := next.Step(t.Context()); err != nil || held != c.want {
+			t.Errorf("%s after the death of the holder: held %t, %v; want %t", c.after, held, err, c.want)
+		}
+	}
+	if held, err := dead.Step(t.Context()); err != nil || held {
+		t.Errorf("the former holder has the lease again: %t, %v", held, err)
+	}
+}

@@ -56,7 +56,7 @@ const (
 func (u *Upkeep) plan() []job {
 	s, r := u.deps.Store, u.cfg.Retention
 	jobs := []job{
-		{"maintain", maintainEvery, s.Maintain},
+		{"maintain", maintainEvery, u.maintain},
 		{"worker_liveness", workersEvery, u.staleWorkers},
 		{"longpoll_sessions", longPollEvery, u.expire("longpoll_sessions", longPollIdle, s.ExpireLongPoll)},
 		{"setup_token", expireEvery, u.expire("setup_token", setupTokenKeep, func(ctx context.Context, before time.Time, _ int64) (int64, error) {
@@ -97,6 +97,20 @@ func (u *Upkeep) plan() []job {
 	add(u.cfg.MinuteKeep, job{"queue_depths", expireEvery, u.expire("queue_depths", u.cfg.MinuteKeep, depths(store.RollupMinute))})
 	add(r.Rollups(), job{"queue_depths_hourly", expireEvery, u.expire("queue_depths", r.Rollups(), depths(store.RollupHour))})
 	return jobs
+}
+
+// maintain does the engine's housekeeping. Events in the default partition are moved by it; that there were some is told,
+// because every day was to have its partition before its events came.
+func (u *Upkeep) maintain(ctx context.Context) error {
+	days, err := u.deps.Store.StrayDays(ctx)
+	if err != nil {
+		return err
+	}
+	u.deps.Metrics.stray.Set(float64(days))
+	if days > 0 {
+		u.deps.Logger.Warn("events lay in the default partition; they are moved to partitions of their days", "days", days)
+	}
+	return u.deps.Store.Maintain(ctx)
 }
 
 // expire makes a job of a method that deletes what is older than keep, a bounded number of rows at a time.

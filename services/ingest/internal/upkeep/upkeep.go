@@ -49,6 +49,7 @@ type Store interface {
 
 	FoldDeltas(ctx context.Context, limit int64) (int64, error)
 	Maintain(ctx context.Context) error
+	StrayDays(ctx context.Context) (int, error)
 
 	DropEvents(ctx context.Context, before time.Time) (int64, error)
 	SweepEvents(ctx context.Context, before time.Time, after store.EventCursor) (n int64, next store.EventCursor, done bool, err error)
