@@ -132,7 +132,7 @@ func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.Resource
 		return nil
 	}
 	if c.stopped.Err() != nil {
-		return nil // the end: what still waits is lost, which Close says
+		return nil //nolint:nilerr // the end: what still waits is lost, which Close says
 	}
 	// The request of an export has the fields of TracesData.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
