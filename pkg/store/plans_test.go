@@ -57,6 +57,7 @@ var scanAllowed = map[[2]string]string{
 	{"OpenBulkRetries", "bulk_retry_requests"}: "an index of the open requests, in its order",
 	{"OverdueCommands", "commands"}:            "an index of the open commands alone",
 	{"StuckCommands", "commands"}:              "an index of the open commands alone",
+	{"OpenCommands", "commands"}:               "an index of the open commands alone",
 	{"CountOpenOfProject", "commands"}:         "an index of the open commands alone",
 
 	{"ExpireSlots", "agent_workers"}:        oneProcess,
@@ -68,13 +69,15 @@ var scanAllowed = map[[2]string]string{
 	{"DoubtWorkers", "workers"}:             oneWorker,
 	{"ExpireWorkers", "workers"}:            oneWorker,
 	{"MarkStaleWorkers", "workers"}:         oneWorker,
+	{"ScrapedWorkers", "workers"}:           oneWorker,
 	{"WorkerStates", "workers"}:             oneWorker,
 	{"ListQueueDepths", "queues"}:           oneQueue,
 	{"ExpireQueues", "queues"}:              oneQueue,
 	{"QueuesWithOldDepths", "queues"}:       oneQueue,
 
-	{"ExpireSessions", "sessions"}: "a sweep now and then; one row a login of the last weeks",
-	{"NamesLike", "names"}:         "a part of a name may stand anywhere; one row a distinct name",
+	{"ExpireSessions", "sessions"}:      "a sweep now and then; one row a login of the last weeks",
+	{"ExpireTaskTotals", "task_totals"}: "a sweep now and then; one row a series of the metrics, which are bounded",
+	{"NamesLike", "names"}:              "a part of a name may stand anywhere; one row a distinct name",
 }
 
 // Reasons that several tables share: these rows are as many as what runs, not as what ran.

@@ -17,8 +17,8 @@ import (
 
 // LargeTasks is how many tasks Large makes; otherRows is how many rows every other growing table has at least.
 const (
-	LargeTasks = 12_000
-	otherRows  = 3000
+	LargeTasks = 6_000
+	otherRows  = 1500
 )
 
 // Large fills every table that grows, so that a planner has reason to use indexes, and gathers statistics. The tasks are of
@@ -29,7 +29,7 @@ func Large(t testing.TB, s *store.Store, databaseURL string, agent store.AgentRe
 	for first := 0; first < LargeTasks; first += 1000 {
 		item := &store.IngestItem{Agent: agent, At: now}
 		for i := first; i < first+1000; i++ {
-			item.Events = append(item.Events, taskEvents(i, now.Add(-time.Duration(i)*72*time.Second))...)
+			item.Events = append(item.Events, taskEvents(i, now.Add(-time.Duration(i)*144*time.Second))...)
 		}
 		if err := s.Ingest(context.Background(), []*store.IngestItem{item}); err != nil {
 			t.Fatal(err)
