@@ -231,14 +231,15 @@ func TestReportOfWorkerWithNewerEvent(t *testing.T) {
 }
 
 func BenchmarkIngestSQLite(b *testing.B) {
-	benchmarkIngest(b, func(b *testing.B) *store.Store { return storetest.SQLite(b) })
+	benchmarkIngest(b, storetest.SQLite)
 }
 
 func BenchmarkIngestPostgres(b *testing.B) {
-	benchmarkIngest(b, func(b *testing.B) *store.Store { return storetest.Postgres(b) })
+	benchmarkIngest(b, storetest.Postgres)
 }
 
-func benchmarkIngest(b *testing.B, open func(*testing.B) *store.Store) {
+func benchmarkIngest(b *testing.B, open func(testing.TB, ...func(*store.Options)) *store.Store) {
+	b.Helper()
 	for _, size := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("frames=%d", size), func(b *testing.B) {
 			s := open(b)
