@@ -90,6 +90,8 @@ const (
 )
 
 // The plan of no generated query, and of no statement of ingest and upkeep, reads a growing table from end to end.
+//
+//nolint:tparallel // the group of engines ends before their exceptions are compared
 func TestNoFullScans(t *testing.T) {
 	t.Parallel()
 	var rec [2]storetest.Recorder

@@ -377,13 +377,13 @@ func (l *lister) columns() string {
 	b := &builder{}
 	b.addAll(l.all)
 	text := strings.Join(b.conds, " ")
-	columns := placeColumns
+	columns := []string{placeColumns}
 	for _, c := range condColumns() {
 		if slices.Contains(l.counted, c) || strings.Contains(text, c) {
-			columns += ", " + c
+			columns = append(columns, c)
 		}
 	}
-	return columns
+	return strings.Join(columns, ", ")
 }
 
 // readPlaces reads the places of the rows of inner that the conditions of b hold for, in the order of the list.

@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,9 +72,9 @@ func taskEvents(i int, at time.Time) []store.IngestEvent {
 		return list
 	}
 	list = append(list, e(domain.KindStarted, time.Second))
-	switch {
-	case i%10 == 1:
-	case i%10 == 2:
+	switch i % 10 {
+	case 1:
+	case 2:
 		f := e(domain.KindFailed, 3*time.Second)
 		// Letters, as digits are left out of what makes failures equal.
 		word := string([]rune{'a' + rune(i/10%26), 'a' + rune(i/260%26), 'a' + rune(i/6760%26)})
@@ -100,7 +101,7 @@ func otherTables(lite bool, agent store.AgentRef, now time.Time) []string {
 		at = fmt.Sprintf("(%d - i * 30000000)", now.UnixMicro())
 		blob = "CAST('x' AS blob)"
 	}
-	fill := strings.NewReplacer("{numbers}", numbers, "{id}", id, "{at}", at, "{blob}", blob, "{project}", fmt.Sprint(agent.ProjectID), "{agent}", "(1000000 + i % 500)")
+	fill := strings.NewReplacer("{numbers}", numbers, "{id}", id, "{at}", at, "{blob}", blob, "{project}", strconv.FormatInt(agent.ProjectID, 10), "{agent}", "(1000000 + i % 500)")
 	var list []string
 	for _, each := range []string{
 		"names (text) SELECT 'name ' || i",
