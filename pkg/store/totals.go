@@ -75,7 +75,7 @@ type TaskTotal struct {
 	N, RuntimeMS int64
 }
 
-// Bounds of task_totals, a project. Beyond them events count under TotalOther. With several writers at a time a bound may
+// TotalBounds bound task_totals, for each project. Beyond them events count under TotalOther. With several writers at a time a bound may
 // be passed by what each of them added in that moment.
 type TotalBounds struct {
 	// Series bounds the combinations of engine, worker, name and queue, Exceptions the classes of exceptions.

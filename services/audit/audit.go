@@ -133,7 +133,7 @@ func (s *Service) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	ctx, span := obs.Start(ctx, s.tracer, "audit verify")
 	report, err := chain.Verify(obs.WithoutChildren(ctx), s.store, s.keys, o)
 	if span.IsRecording() {
-		span.SetAttributes(attribute.Int64("z4j.audit.rows", int64(report.Rows)), attribute.Int("z4j.audit.findings", report.Total))
+		span.SetAttributes(attribute.Int64("z4j.audit.rows", report.Rows), attribute.Int("z4j.audit.findings", report.Total))
 	}
 	obs.End(span, err)
 	switch {

@@ -104,7 +104,7 @@ func (f *Fleet) keep(ctx context.Context, cfg Config) {
 		if err == nil {
 			wait = firstWait
 			f.connected.Add(1)
-			err = f.idle(ctx, a)
+			f.idle(ctx, a)
 			f.connected.Add(-1)
 			if ctx.Err() != nil {
 				return
@@ -138,18 +138,18 @@ func (f *Fleet) note(err error) {
 	f.last = err
 }
 
-// idle keeps a connection alive until it ends.
-func (f *Fleet) idle(ctx context.Context, a *Agent) error {
+// idle keeps a connection alive until it ends; how it ended is of no interest.
+func (f *Fleet) idle(ctx context.Context, a *Agent) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, a.Close)
 	defer stop()
-	read := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
+		defer cancel()
 		for {
 			if _, err := a.Receive(); err != nil {
-				read <- err
-				cancel()
 				return
 			}
 		}
@@ -166,12 +166,13 @@ func (f *Fleet) idle(ctx context.Context, a *Agent) error {
 		}
 		if err != nil {
 			a.Close()
-			return <-read
+			<-ended
+			return
 		}
 		f.beats.Add(1)
 		select {
-		case err := <-read:
-			return err
+		case <-ended:
+			return
 		case <-time.After(f.beat):
 		}
 	}
