@@ -24,7 +24,10 @@ import (
 	"github.com/z4jdev/z4j/pkg/bus/bustest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A pool of go-redis that lost its server looks for it once a second; it notices that it was closed after that pause.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
 
 // redisServer is a private server whose process the test may kill.
 type redisServer struct {
