@@ -60,8 +60,6 @@ var scanAllowed = map[[2]string]string{
 	{"OpenCommands", "commands"}:               "an index of the open commands alone",
 	{"CountOpenOfProject", "commands"}:         "an index of the open commands alone",
 
-	{"ExpireTaskTotals", "task_totals"}: "a bounded number of rows a project; a sweep now and then",
-
 	{"ExpireSlots", "agent_workers"}:        oneProcess,
 	{"DeleteStaleWorkers", "agent_workers"}: oneProcess,
 	{"ReleaseOwner", "agent_workers"}:       oneProcess,
