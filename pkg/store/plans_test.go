@@ -91,6 +91,9 @@ const (
 //
 //nolint:tparallel // the group of engines ends before their exceptions are compared
 func TestNoFullScans(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing in it runs at once; the long lane has it")
+	}
 	t.Parallel()
 	var rec [2]storetest.Recorder
 	used := make(chan [2]string, 1000)

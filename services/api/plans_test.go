@@ -54,6 +54,9 @@ func readCalls(w *world) []string {
 //
 //nolint:tparallel // the group of engines ends before their exceptions are compared
 func TestReadsScanNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing in it runs at once; the long lane has it")
+	}
 	t.Parallel()
 	used := make(chan [2]string, 10_000)
 	t.Run("engines", func(t *testing.T) {
