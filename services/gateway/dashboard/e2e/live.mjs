@@ -18,9 +18,8 @@ const base = need("Z4J_E2E_URL");
 const project = need("Z4J_E2E_PROJECT");
 const control = need("Z4J_E2E_CONTROL");
 const list = `/projects/${project}/tasks`;
-/** What is promised, and what the test insists on: two cores are shared with a brain, a worker and a browser. */
+/** What is promised. Two cores are shared with a brain, a worker and a browser, so the median must keep it, not every single one. */
 const target = 500;
-const limit = 1000;
 const rounds = 5;
 
 const s = await Session.open({ base, ...browser() });
@@ -79,8 +78,7 @@ async function measure(page) {
   s.figure(`${page.name}: event sent to page changed, median`, median(sent), "ms");
   s.figure(`${page.name}: event sent to page changed, worst`, Math.max(...sent), "ms");
   s.figure(`${page.name}: event stored to page changed, median`, median(acked), "ms");
-  if (median(sent) > target) console.log(`    over the target of ${target} ms`);
-  s.expect(median(sent) <= limit, `${page.name} shows an event only after ${Math.round(median(sent))} ms`);
+  s.expect(median(sent) <= target, `${page.name} shows an event only after ${Math.round(median(sent))} ms`);
 }
 
 try {

@@ -281,7 +281,15 @@ const failureColumns: DataColumn<HomeFailure>[] = [
     className: "w-1/4 max-w-0",
     cell: (failure) => <TailName name={failure.name ?? "–"} className="text-soft" />,
   },
-  { id: "project", header: "Project", cell: (failure) => failure.project_name },
+  {
+    id: "project",
+    header: "Project",
+    cell: (failure) => (
+      <span className="block max-w-48 truncate" title={failure.project_name}>
+        {failure.project_name}
+      </span>
+    ),
+  },
   {
     id: "times",
     header: "Times",
