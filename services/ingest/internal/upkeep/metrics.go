@@ -42,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "z4j_ingest_upkeep_lease_held", Help: "1 while this replica is the one that does upkeep.",
 		}),
 		stray: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "z4j_ingest_default_partition_days", Help: "Days whose events were in the default partition of PostgreSQL when upkeep last looked; they are moved at once.",
+			Name: "z4j_ingest_default_partition_dates", Help: "Days whose events were in the default partition of PostgreSQL when upkeep last looked; they are moved at once.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{m.deleted, m.compacted, m.folded, m.lastRun, m.errors, m.held, m.stray} {
