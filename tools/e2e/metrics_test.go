@@ -26,6 +26,8 @@ const (
 
 // TestMetrics runs what is shipped for operators, every panel and every rule, in a real Prometheus that scrapes a brain
 // with a real worker, and asks what boards for celery-exporter and Flower ask.
+//
+//nolint:tparallel // the parts look at the figures of one moment, not of whenever their turn comes
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	brain := harness.NewBrain(t, "Z4J_METRICS_PUBLIC=true")
@@ -59,18 +61,17 @@ func TestMetrics(t *testing.T) {
 	api.WaitTask(t, "celery", failed, "failure", patience)
 	api.Command(t, "retry-task", map[string]any{"agent_id": cred.Agent.ID, "engine": "celery", "task_id": failed}, "completed")
 
-	t.Run("counts", func(t *testing.T) { t.Parallel(); wantCounts(t, prom) })
-	t.Run("boards of others", func(t *testing.T) { t.Parallel(); boardsOfOthers(t, prom) })
-	t.Run("shipped", func(t *testing.T) { t.Parallel(); shipped(t, prom) })
+	t.Run("counts", func(t *testing.T) { wantCounts(t, prom) })
+	t.Run("boards of others", func(t *testing.T) { boardsOfOthers(t, prom) })
+	t.Run("shipped", func(t *testing.T) { shipped(t, prom) })
 	t.Run("promtool", func(t *testing.T) {
-		t.Parallel()
 		for _, port := range ports {
 			lintScrape(t, port, "/metrics")
 		}
 		lintScrape(t, brain.Port, "/metrics/celery")
 		lintScrape(t, brain.Port, "/metrics/flower")
 	})
-	t.Run("replicas agree", func(t *testing.T) { t.Parallel(); replicasAgree(t, brain) })
+	t.Run("replicas agree", func(t *testing.T) { replicasAgree(t, brain) })
 }
 
 // wantCounts compares with what was sent. The failed task that was sent again failed again.
