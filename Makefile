@@ -57,7 +57,7 @@ verify: ## check that generated code and documents are up to date
 .PHONY: e2e
 e2e: build ## real agents against the real binary (RUN=TestName picks one, STORE=postgres, replicas or services the set-up)
 	@scripts/env services agents
-	@Z4J_E2E_STORE=$(STORE) scripts/with-services go test -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)',-skip '$(if $(filter services,$(STORE)),,TestServicesSurvive|)$(if $(filter replicas,$(STORE)),TestNothing,TestReplicas)') github.com/z4jdev/z4j/tools/e2e/...
+	@Z4J_E2E_STORE=$(STORE) scripts/with-services go test -count=1 -timeout 25m $(if $(RUN),-v -run '$(RUN)',-skip '$(if $(filter services,$(STORE)),,TestServicesSurvive|)$(if $(filter replicas,$(STORE)),TestNothing,TestReplicas)') github.com/z4jdev/z4j/tools/e2e/...
 
 .PHONY: images
 images: ## build the container image and start every compose file with it (root; ARGS="-test.run TestComposeSQLite")
