@@ -83,8 +83,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: soak
-soak: binary ## long and large runs (growth to 10 million events, 10,000 agents), and a real Kubernetes API server; results go to docs/benchmarks.md (Z4J_SOAK_EVENTS=1000000,... picks sizes)
+soak: build ## long and large runs (growth to 10 million events, 10,000 agents), a real Kubernetes API server, a rehearsed release; results go to docs/benchmarks.md (Z4J_SOAK_EVENTS=1000000,... picks sizes)
+	@scripts/env tools services agents lint release
 	@scripts/k8s-check
+	@scripts/test release
 	@scripts/bench soak
 
 .PHONY: wheels
