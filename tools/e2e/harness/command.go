@@ -38,14 +38,17 @@ func runCommand(t testing.TB, dir string, env []string, stdin string, argv ...st
 	}
 }
 
+// npmLimit bounds a script: every page in every state takes minutes on a busy machine.
+const npmLimit = 20 * time.Minute
+
 // Npm runs npm in a directory with extra settings and returns what it printed.
 func Npm(t testing.TB, dir string, env []string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), npmLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "npm", args...)
 	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "NO_COLOR=1", "HOME=" + t.TempDir()}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "NO_COLOR=1", "NPM_CONFIG_UPDATE_NOTIFIER=false", "HOME=" + t.TempDir()}, env...)
 	// A group of its own: what npm started must not outlive a timeout.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
