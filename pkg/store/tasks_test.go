@@ -281,10 +281,10 @@ func sorts(plan string) bool {
 // TestTaskListPlans checks on large tables that every hot page is an index walk without a sort, and that a rare
 // match is looked for in bounded stretches.
 func TestTaskListPlans(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("nothing in it runs at once; the long lane has it")
 	}
-	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		s := storetest.SQLite(t)
