@@ -3,9 +3,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,56 +97,110 @@ type Slot struct {
 // ConnectAgent admits an agent process: checks that the agent may still connect and has a slot free, marks
 // the agent online with the inventory it reported, and takes the slot from whoever held it.
 func (s *Store) ConnectAgent(ctx context.Context, c Connect) (Slot, error) {
-	var slot Slot
-	err := s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
-		now := s.Now()
-		slot = Slot{AgentID: c.Agent.ID, WorkerID: c.WorkerID, ConnectedAt: now}
-		login, err := s.q.AgentLoginByID(ctx, tx.db, db.AgentLoginByIDParams{ID: c.Agent.ID})
-		if err != nil {
-			return err
+	r := s.ConnectAgents(ctx, []Connect{c})[0]
+	return r.Slot, r.Err
+}
+
+// Connected is what became of a Connect. Err is ErrAgentBarred or ErrSlotsFull when it was refused.
+type Connected struct {
+	Slot Slot
+	Err  error
+}
+
+// ConnectAgents is ConnectAgent for several processes, in one transaction: after a restart thousands come at once, and a
+// transaction for each would let the last of them wait too long. They should be of one owner. Results are in the order of list. When one of them can't be
+// admitted, each gets a transaction of its own.
+func (s *Store) ConnectAgents(ctx context.Context, list []Connect) []Connected {
+	out := make([]Connected, len(list))
+	if len(list) > 1 && s.connectAll(ctx, list, out) == nil {
+		return out
+	}
+	for i := range list {
+		if err := s.connectAll(ctx, list[i:i+1], out[i:i+1]); err != nil {
+			out[i] = Connected{Err: fmt.Errorf("connect agent %s: %w", list[i].Agent.UID, s.err(err))}
 		}
-		if login.RevokedAt != nil || !login.ProjectActive {
-			return ErrAgentBarred
+	}
+	return out
+}
+
+// connectAll admits all of list or none.
+func (s *Store) connectAll(ctx context.Context, list []Connect, out []Connected) error {
+	// Rows are locked in the order of their keys, as everywhere.
+	order := make([]int, len(list))
+	seen, distinct := make(map[processKey]bool, len(list)), true
+	for i := range order {
+		order[i] = i
+		k := processKey{list[i].Agent.ID, list[i].WorkerID}
+		distinct = distinct && !seen[k] && list[i].Owner == list[0].Owner && list[i].Lease == list[0].Lease
+		seen[k] = true
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := &list[a], &list[b]
+		return cmp.Or(cmp.Compare(x.Agent.ID, y.Agent.ID), cmp.Compare(x.WorkerID, y.WorkerID))
+	})
+	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if p, ok := s.eng.(*pg); ok && distinct {
+			sorted, results := make([]*Connect, len(list)), make([]*Connected, len(list))
+			for i, j := range order {
+				sorted[i], results[i] = &list[j], &out[j]
+			}
+			return p.connectMany(ctx, tx.db, s.Now(), sorted, results)
 		}
-		// The agent's row is written first: on PostgreSQL its lock makes connections of one agent queue up,
-		// so that the cap counts every slot taken before.
-		err = s.q.AgentConnected(ctx, tx.db, db.AgentConnectedParams{
-			ID: c.Agent.ID, Now: &now, ProtocolVersion: c.ProtocolVersion, FrameworkAdapter: c.Framework,
-			EngineAdapters: c.Engines, SchedulerAdapters: c.Schedulers, Capabilities: c.Capabilities,
-			RuntimeFeatures: c.RuntimeFts, HostName: nonEmpty(c.HostName), AgentVersion: nonEmpty(c.AgentVersion),
-		})
-		if err != nil {
-			return err
-		}
-		if c.Cap > 0 {
-			n, err := s.q.CountOtherLiveSlots(ctx, tx.db, db.CountOtherLiveSlotsParams{AgentID: c.Agent.ID, WorkerID: c.WorkerID, Now: &now})
+		for _, i := range order {
+			slot, err := s.connect(ctx, tx, &list[i])
 			if err != nil {
 				return err
 			}
-			if n >= int64(c.Cap) {
-				return ErrSlotsFull
-			}
+			out[i] = Connected{Slot: slot}
 		}
-		old, err := s.q.SlotByKey(ctx, tx.db, db.SlotByKeyParams{AgentID: c.Agent.ID, WorkerID: c.WorkerID})
-		switch {
-		case errors.Is(s.err(err), domain.ErrNotFound):
-		case err != nil:
-			return err
-		case old.State == "online" && old.LeaseUntil != nil && old.LeaseUntil.After(now):
-			slot.TakenFrom = old.Owner
-		}
-		lease := now.Add(c.Lease)
-		slot.Generation, err = s.q.TakeSlot(ctx, tx.db, db.TakeSlotParams{
-			ID: uuid.New(), AgentID: c.Agent.ID, ProjectID: c.Agent.ProjectID, WorkerID: c.WorkerID,
-			Role: nonEmpty(c.Role), Framework: nonEmpty(c.Framework), PID: c.PID, StartedAt: c.StartedAt,
-			Now: &now, Owner: c.Owner, LeaseUntil: &lease, RuntimeFeatures: c.RuntimeFts,
-		})
-		return err
+		return nil
+	})
+}
+
+func (s *Store) connect(ctx context.Context, tx *Tx, c *Connect) (Slot, error) {
+	now := s.Now()
+	slot := Slot{AgentID: c.Agent.ID, WorkerID: c.WorkerID, ConnectedAt: now}
+	login, err := s.q.AgentLoginByID(ctx, tx.db, db.AgentLoginByIDParams{ID: c.Agent.ID})
+	if err != nil {
+		return slot, err
+	}
+	if login.RevokedAt != nil || !login.ProjectActive {
+		return slot, ErrAgentBarred
+	}
+	// The agent's row is written first: on PostgreSQL its lock makes connections of one agent queue up,
+	// so that the cap counts every slot taken before.
+	err = s.q.AgentConnected(ctx, tx.db, db.AgentConnectedParams{
+		ID: c.Agent.ID, Now: &now, ProtocolVersion: c.ProtocolVersion, FrameworkAdapter: c.Framework,
+		EngineAdapters: c.Engines, SchedulerAdapters: c.Schedulers, Capabilities: c.Capabilities,
+		RuntimeFeatures: c.RuntimeFts, HostName: nonEmpty(c.HostName), AgentVersion: nonEmpty(c.AgentVersion),
 	})
 	if err != nil {
-		return Slot{}, fmt.Errorf("connect agent %s: %w", c.Agent.UID, s.err(err))
+		return slot, err
 	}
-	return slot, nil
+	if c.Cap > 0 {
+		n, err := s.q.CountOtherLiveSlots(ctx, tx.db, db.CountOtherLiveSlotsParams{AgentID: c.Agent.ID, WorkerID: c.WorkerID, Now: &now})
+		if err != nil {
+			return slot, err
+		}
+		if n >= int64(c.Cap) {
+			return slot, ErrSlotsFull
+		}
+	}
+	old, err := s.q.SlotByKey(ctx, tx.db, db.SlotByKeyParams{AgentID: c.Agent.ID, WorkerID: c.WorkerID})
+	switch {
+	case errors.Is(s.err(err), domain.ErrNotFound):
+	case err != nil:
+		return slot, err
+	case old.State == "online" && old.LeaseUntil != nil && old.LeaseUntil.After(now):
+		slot.TakenFrom = old.Owner
+	}
+	lease := now.Add(c.Lease)
+	slot.Generation, err = s.q.TakeSlot(ctx, tx.db, db.TakeSlotParams{
+		ID: uuid.New(), AgentID: c.Agent.ID, ProjectID: c.Agent.ProjectID, WorkerID: c.WorkerID,
+		Role: nonEmpty(c.Role), Framework: nonEmpty(c.Framework), PID: c.PID, StartedAt: c.StartedAt,
+		Now: &now, Owner: c.Owner, LeaseUntil: &lease, RuntimeFeatures: c.RuntimeFts,
+	})
+	return slot, err
 }
 
 func nonEmpty(s string) *string {
@@ -159,6 +215,10 @@ func nonEmpty(s string) *string {
 func (s *Store) ReleaseSlot(ctx context.Context, owner string, slot Slot) error {
 	err := s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		now := s.Now()
+		// The agent's row first, as those do who take slots.
+		if err := tx.lockRow(ctx, "agents", slot.AgentID); err != nil {
+			return err
+		}
 		n, err := s.q.ReleaseSlot(ctx, tx.db, db.ReleaseSlotParams{
 			AgentID: slot.AgentID, WorkerID: slot.WorkerID, Owner: owner, Generation: slot.Generation, Now: now,
 		})
@@ -178,6 +238,16 @@ func (s *Store) ReleaseSlot(ctx context.Context, owner string, slot Slot) error 
 	return nil
 }
 
+// lockRow locks a row against others who change it, on a database that lets several write at a time. The table's name is a
+// constant of the caller.
+func (tx *Tx) lockRow(ctx context.Context, table string, id int64) error {
+	if tx.s.eng.name() == "sqlite" {
+		return nil
+	}
+	_, err := tx.db.Exec(ctx, "SELECT id FROM "+table+" WHERE id = $1 FOR NO KEY UPDATE", id)
+	return err
+}
+
 // ReleaseOwner ends all slots of a replica that shuts down. Its agents stay online: they come back somewhere
 // else within moments, or the liveness sweep notices that they did not.
 func (s *Store) ReleaseOwner(ctx context.Context, owner string) error {
@@ -195,6 +265,14 @@ func (s *Store) ReleaseOwner(ctx context.Context, owner string) error {
 func (s *Store) RenewSlots(ctx context.Context, owner string, lease time.Duration) ([]Slot, error) {
 	until := s.Now().Add(lease)
 	err := s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if s.eng.name() != "sqlite" {
+			// In the order of their keys, as those lock them who take slots and who store heartbeats.
+			_, err := tx.db.Exec(ctx, `SELECT count(*) FROM (SELECT 1 FROM agent_workers WHERE owner = $1
+				ORDER BY agent_id, worker_id COLLATE "C" FOR NO KEY UPDATE) AS mine`, owner)
+			if err != nil {
+				return err
+			}
+		}
 		return s.q.RenewSlots(ctx, tx.db, db.RenewSlotsParams{Owner: owner, LeaseUntil: &until})
 	})
 	if err != nil {

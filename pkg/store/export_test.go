@@ -31,6 +31,9 @@ func (tx *Tx) Sleep(ctx context.Context, seconds int) error {
 	return err
 }
 
+// TxRetriesForTest is how many transactions were tried again.
+func (s *Store) TxRetriesForTest() int64 { return s.unlucky.Load() }
+
 // InternForTest interns names.
 func (s *Store) InternForTest(ctx context.Context, texts ...string) (ids []int64, err error) {
 	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {

@@ -73,6 +73,10 @@ type ingestOps interface {
 	// insertEvents reports for each row whether it was new.
 	insertEvents(ctx context.Context, rows []eventRow) ([]bool, error)
 	insertLoose(ctx context.Context, rows []looseRow) ([]bool, error)
+	// touchAgents marks agents as heard of, those of events also as having sent one, and returns the changed ones.
+	touchAgents(ctx context.Context, now time.Time, agents, events []int64) ([]int64, error)
+	// touchProcesses marks agents' processes as heard of.
+	touchProcesses(ctx context.Context, now time.Time, list []processKey) error
 }
 
 // pendingEvent is an event of the batch with its names interned.
@@ -104,6 +108,9 @@ type ingestBatch struct {
 	fresh map[string]int64
 	d     *deltas
 	marks map[seenKey]seenVal
+	// agents and processes are whose rows see writes in the end.
+	agents    map[int64]*agentTouch
+	processes map[processKey]bool
 
 	unknown int64
 	groups  []*taskGroup

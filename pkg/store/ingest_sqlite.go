@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -229,4 +230,39 @@ func (o liteIngest) insertLoose(ctx context.Context, rows []looseRow) ([]bool, e
 		}
 	}
 	return fresh, nil
+}
+
+const (
+	liteTouchAgent = `UPDATE agents SET last_seen_at = $1, state = 'online', updated_at = $1, last_event_at = coalesce($2, last_event_at)
+		WHERE id = $3 AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < $1 OR state <> 'online'
+		OR ($2 IS NOT NULL AND (last_event_at IS NULL OR last_event_at < $2)))`
+	liteTouchProcess = `UPDATE agent_workers SET last_seen_at = $1, state = 'online', updated_at = $1
+		WHERE agent_id = $2 AND worker_id = $3 AND (last_seen_at IS NULL OR last_seen_at < $1 OR state <> 'online')`
+)
+
+func (o liteIngest) touchAgents(ctx context.Context, now time.Time, agents, events []int64) ([]int64, error) {
+	var changed []int64
+	for _, id := range agents {
+		var event *time.Time
+		if slices.Contains(events, id) {
+			event = &now
+		}
+		tag, err := o.db.Exec(ctx, liteTouchAgent, now, event, id)
+		if err != nil {
+			return nil, err
+		}
+		if tag.RowsAffected() > 0 {
+			changed = append(changed, id)
+		}
+	}
+	return changed, nil
+}
+
+func (o liteIngest) touchProcesses(ctx context.Context, now time.Time, list []processKey) error {
+	for _, k := range list {
+		if _, err := o.db.Exec(ctx, liteTouchProcess, now, k.agent, k.worker); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,12 +4,14 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -94,6 +96,7 @@ func sumOf(parts ...string) uint64 {
 // see writes what the batch tells of queues, workers and agents.
 func (b *ingestBatch) see(ctx context.Context) error {
 	b.marks = make(map[seenKey]seenVal)
+	b.agents, b.processes = make(map[int64]*agentTouch), make(map[processKey]bool)
 	for _, it := range b.items {
 		for i := range it.Events {
 			if err := b.seeEvent(ctx, it, &it.Events[i]); err != nil {
@@ -112,11 +115,9 @@ func (b *ingestBatch) see(ctx context.Context) error {
 				return fmt.Errorf("store agent status: %w", err)
 			}
 		}
-		if err := b.seeAgent(ctx, it); err != nil {
-			return err
-		}
+		b.seeAgent(it)
 	}
-	return nil
+	return b.touch(ctx)
 }
 
 // mark reports whether the row k is due and remembers it for after the commit.
@@ -192,29 +193,56 @@ func (b *ingestBatch) seeEvent(ctx context.Context, it *IngestItem, in *IngestEv
 	return nil
 }
 
-func (b *ingestBatch) seeAgent(ctx context.Context, it *IngestItem) error {
-	// Every heartbeat counts; between them an event does, every few seconds.
+// agentTouch is what a batch tells of one agent's liveness.
+type agentTouch struct {
+	items []*IngestItem
+	event bool
+}
+
+// seeAgent notes that an agent and one of its processes live. Every heartbeat counts; between them an event does, every few
+// seconds.
+func (b *ingestBatch) seeAgent(it *IngestItem) {
 	beat := uint64(0)
 	if it.Heartbeat != nil {
 		beat = uint64(b.now.UnixMicro()) //nolint:gosec // only compared
 	}
-	at := b.now
-	var eventAt *time.Time
-	if len(it.Events) > 0 && b.mark(seenKey{kind: 'e', id: it.Agent.ID}, 0) {
-		eventAt = &at
-	}
-	if b.mark(seenKey{kind: 'a', id: it.Agent.ID}, beat) || eventAt != nil {
-		n, err := b.s.q.TouchAgent(ctx, b.tx.db, db.TouchAgentParams{At: &at, Now: b.now, ID: it.Agent.ID, EventAt: eventAt})
-		if err != nil {
-			return fmt.Errorf("touch agent: %w", err)
+	event := len(it.Events) > 0 && b.mark(seenKey{kind: 'e', id: it.Agent.ID}, 0)
+	if b.mark(seenKey{kind: 'a', id: it.Agent.ID}, beat) || event {
+		t := b.agents[it.Agent.ID]
+		if t == nil {
+			t = &agentTouch{}
+			b.agents[it.Agent.ID] = t
 		}
-		it.AgentTouched = n > 0
+		t.items = append(t.items, it)
+		t.event = t.event || event
 	}
 	if b.mark(seenKey{'p', it.Agent.ID, "", it.WorkerID}, beat) {
-		if err := b.s.q.TouchAgentWorker(ctx, b.tx.db, db.TouchAgentWorkerParams{
-			At: &at, Now: b.now, AgentID: it.Agent.ID, WorkerID: it.WorkerID,
-		}); err != nil {
-			return fmt.Errorf("touch agent worker: %w", err)
+		b.processes[processKey{it.Agent.ID, it.WorkerID}] = true
+	}
+}
+
+// touch writes what seeAgent noted: the rows of all agents and then those of their processes, each in the order of their keys.
+// On PostgreSQL everybody who locks several of them does so in this order.
+func (b *ingestBatch) touch(ctx context.Context) error {
+	if len(b.agents) > 0 {
+		agents := slices.Sorted(maps.Keys(b.agents))
+		events := slices.DeleteFunc(slices.Clone(agents), func(id int64) bool { return !b.agents[id].event })
+		changed, err := b.ops.touchAgents(ctx, b.now, agents, events)
+		if err != nil {
+			return fmt.Errorf("touch agents: %w", err)
+		}
+		for _, id := range changed {
+			for _, it := range b.agents[id].items {
+				it.AgentTouched = true
+			}
+		}
+	}
+	if len(b.processes) > 0 {
+		list := slices.SortedFunc(maps.Keys(b.processes), func(x, y processKey) int {
+			return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.worker, y.worker))
+		})
+		if err := b.ops.touchProcesses(ctx, b.now, list); err != nil {
+			return fmt.Errorf("touch agents' processes: %w", err)
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -96,6 +97,8 @@ type Store struct {
 	latencyMu    sync.Mutex
 	latencyKnown bool
 	latency      time.Time
+	// unlucky counts transactions that were tried again.
+	unlucky atomic.Int64
 }
 
 // engine is what differs between SQLite and PostgreSQL below the generated queries.
@@ -255,6 +258,7 @@ func (s *Store) attemptTx(ctx context.Context, bulk bool, fn func(ctx context.Co
 		if err = s.err(err); !errors.Is(err, domain.ErrTransient) || bulk || ctx.Err() != nil || s.eng.outOfTime(err) {
 			return err
 		}
+		s.unlucky.Add(1)
 	}
 	return err
 }

@@ -158,10 +158,17 @@ type bindings struct {
 	keyLen [3]int
 }
 
+// bindingsSyntax is the length of the members' names, quotes and colons.
+const bindingsSyntax = len(`"agent_id":"""project_id":"""session_id":""`)
+
 func newBindings(agentID, projectID, sessionID string) *bindings {
 	var b bindings
+	// One piece of memory: these are kept as long as their connection.
+	text := make([]byte, 0, len(agentID)+len(projectID)+len(sessionID)+bindingsSyntax)
 	for i, kv := range [3][2]string{{"agent_id", agentID}, {"project_id", projectID}, {"session_id", sessionID}} {
-		b.text[i] = AppendString(append(AppendString(nil, kv[0]), ':'), kv[1])
+		from := len(text)
+		text = AppendString(append(AppendString(text, kv[0]), ':'), kv[1])
+		b.text[i] = text[from:]
 		b.keyLen[i] = len(kv[0])
 	}
 	return &b

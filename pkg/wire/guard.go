@@ -15,6 +15,8 @@ const (
 	MaxNonces     = 4096
 	StoredNonces  = 64
 	minNonceSlots = 16
+	// maxListed is up to how many nonces are looked through one by one.
+	maxListed = 64
 )
 
 // GuardState is what a guard must remember between requests when no process keeps it (long-poll).
@@ -30,7 +32,8 @@ type Guard struct {
 	lastSeq int64
 
 	// In memory: hashes of the nonces of the last NonceWindow in arrival order, as a ring that grows on demand
-	// (an idle agent sends 36 frames in that time, a busy one would fill MaxNonces).
+	// (an idle agent sends 36 frames in that time, a busy one would fill MaxNonces). The set of them is built when there
+	// are more than can be looked through as fast: idle agents do without.
 	seed  maphash.Seed
 	seen  map[uint64]struct{}
 	since time.Time // the first nonce's arrival; entries count from here
@@ -125,7 +128,7 @@ func (g *Guard) remember(nonce []byte, now time.Time) bool {
 		g.dropOldest()
 	}
 	hash := maphash.Bytes(g.seed, nonce)
-	if _, ok := g.seen[hash]; ok {
+	if g.knows(hash) {
 		return false
 	}
 	if g.count == MaxNonces {
@@ -137,17 +140,39 @@ func (g *Guard) remember(nonce []byte, now time.Time) bool {
 		copy(grown[n:], g.ring[:g.head])
 		g.ring, g.head = grown, 0
 	}
-	if g.seen == nil {
-		g.seen = make(map[uint64]struct{}, minNonceSlots)
-	}
 	g.ring[(g.head+g.count)%len(g.ring)] = nonceEntry{hash: hash, at: at}
 	g.count++
-	g.seen[hash] = struct{}{}
+	switch {
+	case g.seen != nil:
+		g.seen[hash] = struct{}{}
+	case g.count > maxListed:
+		g.seen = make(map[uint64]struct{}, 2*maxListed)
+		for i := range g.count {
+			g.seen[g.ring[(g.head+i)%len(g.ring)].hash] = struct{}{}
+		}
+	}
 	return true
+}
+
+// knows reports whether a nonce with this hash is remembered.
+func (g *Guard) knows(hash uint64) bool {
+	if g.seen != nil {
+		_, ok := g.seen[hash]
+		return ok
+	}
+	for i := range g.count {
+		if g.ring[(g.head+i)%len(g.ring)].hash == hash {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *Guard) dropOldest() {
 	delete(g.seen, g.ring[g.head].hash)
 	g.head = (g.head + 1) % len(g.ring)
 	g.count--
+	if g.count <= maxListed/2 {
+		g.seen = nil
+	}
 }

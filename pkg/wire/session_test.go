@@ -487,3 +487,46 @@ func TestVerifyReturnsWindows(t *testing.T) {
 		t.Errorf("data is a copy: %s", data)
 	}
 }
+
+// A nonce is refused for as long as the window lasts, however many others there are: few are looked through one by one, many
+// are in a set, and a set that is mostly forgotten goes.
+func TestNoncesAreRememberedInAnyNumber(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	verifier := wire.NewVerifier(c.session())
+	seq := int64(1)
+	send := func(signer *wire.Signer) error {
+		signer.SetNextSeq(seq)
+		seq++
+		_, err := verifier.Verify(sign(t, signer, wire.TypeHeartbeat, `{}`, c.at))
+		return err
+	}
+	signers := make([]*wire.Signer, 200)
+	for i := range signers {
+		s := c.session()
+		s.Random = &constantNonce{byte(i)}
+		signers[i] = wire.NewSigner(s)
+	}
+	// Twice: what was forgotten is taken again, and then remembered.
+	for round := range 2 {
+		for i, signer := range signers {
+			if err := send(signer); err != nil {
+				t.Fatalf("round %d, nonce %d: %v", round, i, err)
+			}
+			for _, before := range []int{0, i / 2, i} {
+				if send(signers[before]) == nil {
+					t.Fatalf("round %d: nonce %d was taken again when %d were known", round, before, i+1)
+				}
+			}
+		}
+		// All but the last hundred milliseconds' worth expire, then the rest.
+		c.advance(wire.NonceWindow + time.Second)
+		if err := send(signers[5]); err != nil {
+			t.Fatal(err)
+		}
+		if send(signers[5]) == nil {
+			t.Fatal("a nonce was taken again after the others were forgotten")
+		}
+		c.advance(wire.NonceWindow + time.Second)
+	}
+}

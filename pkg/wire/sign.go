@@ -25,10 +25,13 @@ type Signer struct {
 
 // NewSigner returns a signer for a session whose first frame has seq 1.
 func NewSigner(s Session) *Signer {
-	signer := &Signer{
-		mac: newMAC(s.Key), bind: newBindings(s.AgentID, s.ProjectID, s.SessionID),
-		maxDepth: s.depth(), seq: 1, random: s.Random,
-	}
+	signer := newSigner(s)
+	signer.bind = newBindings(s.AgentID, s.ProjectID, s.SessionID)
+	return signer
+}
+
+func newSigner(s Session) *Signer {
+	signer := &Signer{mac: mac{s.Key}, maxDepth: s.depth(), seq: 1, random: s.Random}
 	if signer.random == nil {
 		signer.random = rand.Reader
 	}
@@ -63,7 +66,7 @@ func (s *Signer) Sign(dst []byte, id string, t Type, payload []byte, ts time.Tim
 	out = strconv.AppendInt(out, s.seq, 10)
 	out = append(out, `,"hmac":"`...)
 	hmacAt := len(out)
-	out = append(out, make([]byte, len(s.mac.text))...)
+	out = append(out, make([]byte, signatureLength)...)
 	for i := hmacAt; i < len(out); i++ {
 		out[i] = '0'
 	}
@@ -81,7 +84,7 @@ func (s *Signer) Sign(dst []byte, id string, t Type, payload []byte, ts time.Tim
 	if !IsObject(c.raw(fieldPayload)) || c.fields[fieldPayload].end != len(out)-start-1 {
 		return dst, fmt.Errorf("sign %s frame %s: the payload is not one JSON object", t, id)
 	}
-	copy(out[hmacAt:], s.mac.hex(c.out))
+	s.mac.sign(out[hmacAt:hmacAt], c.out)
 	s.seq++
 	return out, nil
 }

@@ -64,17 +64,6 @@ UPDATE workers SET processed = processed + @processed, succeeded = succeeded + @
     rate_at = @rate_at
 WHERE project_id = @project_id AND engine = @engine AND name = @name;
 
--- name: TouchAgent :execrows
-UPDATE agents SET last_seen_at = @at, state = 'online', updated_at = @now,
-    last_event_at = coalesce(sqlc.narg('event_at'), last_event_at)
-WHERE id = @id AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < @at OR state <> 'online'
-    OR (CAST(sqlc.narg('event_at') AS timestamptz) IS NOT NULL AND (last_event_at IS NULL OR last_event_at < sqlc.narg('event_at'))));
-
--- name: TouchAgentWorker :exec
-UPDATE agent_workers SET last_seen_at = @at, state = 'online', updated_at = @now
-WHERE agent_id = @agent_id AND worker_id = @worker_id
-    AND (last_seen_at IS NULL OR last_seen_at < @at OR state <> 'online');
-
 -- name: InsertAgentStatus :exec
 INSERT INTO agent_status (agent_id, worker_id, captured_at, payload) VALUES (@agent_id, @worker_id, @captured_at, @payload);
 

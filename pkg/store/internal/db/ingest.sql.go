@@ -431,56 +431,6 @@ func (q *Queries) SetQueueDepth(ctx context.Context, db DBTX, arg SetQueueDepthP
 	return err
 }
 
-const touchAgent = `-- name: TouchAgent :execrows
-UPDATE agents SET last_seen_at = $1, state = 'online', updated_at = $2,
-    last_event_at = coalesce($3, last_event_at)
-WHERE id = $4 AND revoked_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < $1 OR state <> 'online'
-    OR (CAST($3 AS timestamptz) IS NOT NULL AND (last_event_at IS NULL OR last_event_at < $3)))
-`
-
-type TouchAgentParams struct {
-	At      *time.Time
-	Now     time.Time
-	EventAt *time.Time
-	ID      int64
-}
-
-func (q *Queries) TouchAgent(ctx context.Context, db DBTX, arg TouchAgentParams) (int64, error) {
-	result, err := db.Exec(ctx, touchAgent,
-		arg.At,
-		arg.Now,
-		arg.EventAt,
-		arg.ID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const touchAgentWorker = `-- name: TouchAgentWorker :exec
-UPDATE agent_workers SET last_seen_at = $1, state = 'online', updated_at = $2
-WHERE agent_id = $3 AND worker_id = $4
-    AND (last_seen_at IS NULL OR last_seen_at < $1 OR state <> 'online')
-`
-
-type TouchAgentWorkerParams struct {
-	At       *time.Time
-	Now      time.Time
-	AgentID  int64
-	WorkerID string
-}
-
-func (q *Queries) TouchAgentWorker(ctx context.Context, db DBTX, arg TouchAgentWorkerParams) error {
-	_, err := db.Exec(ctx, touchAgentWorker,
-		arg.At,
-		arg.Now,
-		arg.AgentID,
-		arg.WorkerID,
-	)
-	return err
-}
-
 const workerMetadata = `-- name: WorkerMetadata :one
 SELECT metadata FROM workers WHERE project_id = $1 AND engine = $2 AND name = $3
 `

@@ -67,7 +67,7 @@ func (s *Server) handshake(ctx context.Context, ws *websocket.Conn, conn *gather
 	if r != nil {
 		return nil, r
 	}
-	return s.admit(ctx, ws, conn, login, hello)
+	return s.admit(ctx, ws, conn, deadline, login, hello)
 }
 
 // failed counts a failed handshake and records it; the log gets the first one and then every hundredth.
@@ -151,7 +151,7 @@ func (s *Server) hello(ctx context.Context, ws *websocket.Conn, deadline time.Ti
 
 // admit writes the rows, answers hello_ack and registers the slot, in this order: hello_ack must be the first
 // frame the agent sees, and a command may follow the registration at once.
-func (s *Server) admit(ctx context.Context, ws *websocket.Conn, conn *gatherConn, login store.AgentLogin, h *wire.Hello) (*Conn, *refusal) {
+func (s *Server) admit(ctx context.Context, ws *websocket.Conn, conn *gatherConn, deadline time.Time, login store.AgentLogin, h *wire.Hello) (*Conn, *refusal) {
 	features := jsonText(h.RuntimeFeatures, "[]")
 	connect := store.Connect{
 		Agent: login.Ref, ProtocolVersion: h.ProtocolVersion, AgentVersion: clean(h.AgentVersion), Framework: clean(h.Framework),
@@ -167,13 +167,15 @@ func (s *Server) admit(ctx context.Context, ws *websocket.Conn, conn *gatherConn
 		connect.StartedAt = &at
 	}
 	log := s.log.With("agent", login.Name, "agent_id", login.Ref.UID.String(), "project", login.ProjectSlug, "worker_id", h.WorkerID)
-	slot, err := s.store.ConnectAgent(ctx, connect)
+	slot, err := s.admission.admit(ctx, deadline, connect)
 	switch {
 	case errors.Is(err, store.ErrAgentBarred):
 		return nil, &refusal{CloseUnauthenticated, "", "unauthenticated"}
 	case errors.Is(err, store.ErrSlotsFull):
 		log.WarnContext(ctx, "agent connection refused: worker cap reached; raise Z4J_WS_PER_AGENT_CONCURRENCY_CAP or mint another agent", "cap", s.cfg.SlotCap)
 		return nil, &refusal{CloseTooMany, "worker cap of this agent reached", "slots_full"}
+	case errors.Is(err, errLate):
+		return nil, &refusal{CloseIdle, "", "late"}
 	case err != nil:
 		log.ErrorContext(ctx, "agent connection refused: rows not written", "err", err)
 		return nil, &refusal{CloseInternal, "", "error"}
@@ -182,10 +184,11 @@ func (s *Server) admit(ctx context.Context, ws *websocket.Conn, conn *gatherConn
 		Key: wire.ProjectKey(s.master, login.Ref.ProjectUID), AgentID: login.Ref.UID.String(),
 		ProjectID: login.Ref.ProjectUID.String(), SessionID: uuid.NewString(), Now: s.now,
 	}
+	verifier, signer := wire.NewPair(session)
 	c := &Conn{
 		srv: s, ws: ws, conn: conn, ref: login.Ref, name: login.Name, project: login.ProjectSlug, workerID: h.WorkerID,
-		slot: slot, sessionID: session.SessionID, contracts: contracts(h), verifier: wire.NewVerifier(session),
-		signer: wire.NewSigner(session), gone: make(chan struct{}), log: log,
+		slot: slot, sessionID: session.SessionID, contracts: contracts(h), verifier: verifier,
+		signer: signer, gone: make(chan struct{}), log: log,
 	}
 	c.lastPing.Store(time.Now().UnixNano())
 	c.decoder.Redact = s.redact

@@ -88,7 +88,7 @@ func (c Config) withDefaults() Config {
 // Store is what the sockets need of the database.
 type Store interface {
 	AgentByTokenHash(ctx context.Context, hashes ...string) (store.AgentLogin, error)
-	ConnectAgent(ctx context.Context, c store.Connect) (store.Slot, error)
+	ConnectAgents(ctx context.Context, list []store.Connect) []store.Connected
 	ReleaseSlot(ctx context.Context, owner string, slot store.Slot) error
 	ReleaseOwner(ctx context.Context, owner string) error
 }
@@ -151,6 +151,7 @@ type Server struct {
 	frames        bufferPool
 	ipFailures    *throttle.Failures
 	agentFailures *throttle.Failures
+	admission     admission
 
 	ctx    context.Context //nolint:containedctx // ends all connections of the server
 	cancel context.CancelFunc
@@ -161,9 +162,11 @@ type Server struct {
 	conns    map[*Conn]struct{}
 }
 
-// writeBufferBytes is the size of the pooled write buffers; an idle connection holds none.
 const (
-	readBufferBytes  = 2048
+	// readBufferBytes is what the WebSocket layer keeps for each connection; it looks at frames' headers in it. The buffer
+	// that saves system calls is the borrowed one of gatherConn.
+	readBufferBytes = 128
+	// writeBufferBytes is the size of the pooled write buffers; an idle connection holds none.
 	writeBufferBytes = 4096
 )
 
@@ -191,6 +194,7 @@ func New(cfg Config, d Deps) *Server {
 		},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.admission.ctx, s.admission.store = s.ctx, d.Store
 	return s
 }
 
@@ -226,7 +230,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.refuse(ws, gw.conn, CloseRestart, "")
 }
 
-// serve runs a connection from its first byte to its last.
+// serve shakes hands and starts the reader of an admitted connection.
 func (s *Server) serve(span trace.Span, ws *websocket.Conn, conn *gatherConn, ip netip.Addr, authorization string) {
 	c, refusal := s.handshake(withSpan(s.ctx, span), ws, conn, ip, authorization)
 	if refusal != nil {
@@ -238,10 +242,13 @@ func (s *Server) serve(span trace.Span, ws *websocket.Conn, conn *gatherConn, ip
 	endHandshake(span, "accepted")
 	s.metrics.handshakes.WithLabelValues("accepted").Inc()
 	s.metrics.connections.Inc()
-	c.run(s.ctx)
-	c.finish()
-	s.metrics.connections.Dec()
-	s.left(c)
+	// A stack that grew in the database's code would stay large for a while, times all who connect in a storm.
+	s.wg.Go(func() {
+		c.run(s.ctx)
+		c.finish()
+		s.metrics.connections.Dec()
+		s.left(c)
+	})
 }
 
 // withSpan returns ctx with the span of a handshake, if that is recorded.
