@@ -4,7 +4,8 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { createQueryClient } from "./api/queries";
-import { createAppRouter } from "./router";
+import { zoneName } from "./api/time";
+import { createAppRouter, loadPage } from "./router";
 import { applyTheme, savedTheme } from "./ui/theme";
 import "./styles.css";
 
@@ -17,6 +18,10 @@ const queryClient = createQueryClient(() => {
   void router.navigate({ to: "/login", search: { next: href } }).then(() => queryClient.clear());
 });
 const router = createAppRouter(queryClient);
+
+loadPage(router);
+// The first use of a time zone takes some 50 ms, which pass here while the answers are on their way.
+window.setTimeout(() => zoneName("local"), 0);
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no element with id root");

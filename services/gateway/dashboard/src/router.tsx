@@ -11,6 +11,7 @@ import {
 } from "@tanstack/react-router";
 import { ApiError, api } from "./api/client";
 import { queries } from "./api/queries";
+import type { Project } from "./api/types";
 import { NotFound, PageError } from "./app/errors";
 import { Shell } from "./app/shell";
 import { parseRange, type RangeSearch } from "./app/window";
@@ -58,6 +59,17 @@ const setup = createRoute({
   component: SetupPage,
 });
 
+/** earlyProjects asks for the projects if nobody has. */
+async function earlyProjects(client: QueryClient): Promise<void> {
+  const { queryKey } = queries.projects();
+  if (client.getQueryData(queryKey)) return;
+  try {
+    client.setQueryData(queryKey, await api.get<Project[]>("/projects"));
+  } catch {
+    // Most likely nobody is logged in.
+  }
+}
+
 /** Everything behind the login. Nobody logged in: the first start goes to setup, any later one to login. */
 const app = createRoute({
   getParentRoute: () => root,
@@ -66,8 +78,11 @@ const app = createRoute({
   validateSearch: (search: Record<string, unknown>): RangeSearch => parseRange(search),
   search: { middlewares: [retainSearchParams<RangeSearch>(["range", "from", "to"])] },
   beforeLoad: async ({ context, location }) => {
+    // Every page needs both; they are asked for at once. An answer that fails is asked for again by who needs it.
+    const projects = earlyProjects(context.queryClient);
     try {
       await context.queryClient.ensureQueryData(queries.me());
+      await projects;
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
       const first = await api
@@ -252,6 +267,18 @@ export function createAppRouter(queryClient: QueryClient) {
       return out ? `?${out}` : "";
     },
   });
+}
+
+/** loadPage fetches the script of the page at the address without waiting for anything else. */
+export function loadPage(router: ReturnType<typeof createAppRouter>) {
+  const routes: Record<string, { options: { component?: unknown } }> = router.routesById;
+  for (const match of router.matchRoutes(router.latestLocation)) {
+    const component = routes[match.routeId]?.options.component as
+      | { preload?: () => Promise<unknown> }
+      | undefined;
+    // Whoever shows the page tries again, and says so when it fails.
+    void component?.preload?.().catch(() => undefined);
+  }
 }
 
 declare module "@tanstack/react-router" {

@@ -72,12 +72,37 @@ export function toError(status: number, body: unknown, retryAfter: string | null
   return new ApiError(status, "error", `the server answered with status ${status}`, null, {}, seconds);
 }
 
+/** Reads that wait for their turn, and whether one is being started. */
+const queue: (() => void)[] = [];
+let starting = false;
+
+/**
+ * turn lets reads start one at a time. To start one takes the browser some milliseconds, and a page asks for half a dozen at
+ * once: what the reader does in between is answered in between.
+ */
+function turn(): Promise<void> {
+  if (starting) return new Promise((resolve) => queue.push(resolve));
+  starting = true;
+  setTimeout(pass, 0);
+  return Promise.resolve();
+}
+
+function pass() {
+  const next = queue.shift();
+  starting = next !== undefined;
+  if (!next) return;
+  next();
+  setTimeout(pass, 0);
+}
+
 async function request<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET") headers["X-CSRF-Token"] = csrfToken();
   let response: Response;
+  if (method === "GET") await turn();
   try {
+    signal?.throwIfAborted();
     response = await fetch(`/api/v1${url}`, {
       method,
       headers,

@@ -6,6 +6,7 @@ import { LiveProject } from "../api/live";
 import { queries } from "../api/queries";
 import { setProfileZone } from "../ui/clock";
 import { Empty, ErrorNote, SkeletonRows } from "../ui/controls";
+import { Later } from "../ui/later";
 import { Banners } from "./banners";
 import { lastProject, rememberProject } from "./lastproject";
 import { BottomBar, Rail, useRail } from "./rail";
@@ -90,7 +91,7 @@ export function Frame({ children }: { children: ReactNode }) {
       <div className="flex min-h-0 min-w-0 flex-1 flex-col">
         <TopBar project={project} projects={all} onSearch={openPalette} onHelp={openHelp} />
         <main id="page" tabIndex={-1} className="relative min-h-0 flex-1 overflow-auto outline-none">
-          {page}
+          <Later fallback={<SkeletonRows label="Loading the page" />}>{page}</Later>
         </main>
         <Banners />
       </div>

@@ -13,6 +13,13 @@ it("shortens durations for sentences", () => {
   ]);
   expect([0, 0.01, 0.44, 3, 41.6, 12_340].map(formatRate)).toEqual(["0", "<0.1", "0.4", "3", "42", "12.3 k"]);
   expect(formatExact(12430)).toBe("12,430");
+  expect([0, 999, 1000, -1234, 1234567.4].map(formatExact)).toEqual([
+    "0",
+    "999",
+    "1,000",
+    "-1,234",
+    "1,234,567",
+  ]);
 });
 
 it("names the window", () => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { formatCount, formatDuration } from "../api/time";
+import { formatCount, formatDuration, grouped } from "../api/time";
 
 /** formatExact groups digits, for the sentence at the top of a page where the number itself is the answer. */
-export const formatExact = (n: number): string => Math.round(n).toLocaleString("en-US");
+export const formatExact = (n: number): string => grouped(Math.round(n));
 
 const trim = (text: string): string => text.replace(/\.0$/, "");
 

@@ -18,6 +18,7 @@ import type { Overview } from "../insight/types";
 import { FirstSteps } from "../tasks/firststeps";
 import { ErrorNote } from "../ui/controls";
 import { formatPercent } from "../ui/delta";
+import { Later } from "../ui/later";
 import { Page } from "../ui/page";
 import { answer } from "./answer";
 import { AnswerBanner, AnswerSkeleton } from "./banner";
@@ -103,21 +104,27 @@ function Body({
       {overview ? <Tiles slug={slug} overview={overview} shown={range} /> : <TilesSkeleton />}
       <Charts slug={slug} range={range} poll={poll} />
       {overview ? (
-        <>
+        <Later fallback={<RankingSkeletons />}>
           <Lists slug={slug} range={range} overview={overview} />
           <div className="grid grid-cols-1 gap-4 xl:grid-cols-[minmax(0,1fr)_22rem]">
             <WorkersStrip slug={slug} overview={overview} shown={range} />
             <Delivery slug={slug} overview={overview} shown={range} />
           </div>
-        </>
+        </Later>
       ) : (
-        <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
-          <RankingSkeleton title="Failing most" />
-          <RankingSkeleton title="Slowest" />
-          <RankingSkeleton title="Busiest queues" />
-        </div>
+        <RankingSkeletons />
       )}
     </>
+  );
+}
+
+function RankingSkeletons() {
+  return (
+    <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
+      <RankingSkeleton title="Failing most" />
+      <RankingSkeleton title="Slowest" />
+      <RankingSkeleton title="Busiest queues" />
+    </div>
   );
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useState } from "react";
+import { grouped } from "../api/time";
 import { CopyButton } from "../ui/controls";
 import { ChevronIcon } from "../ui/icons";
 import { childPath, isLeaf, type Leaf, plain, redaction, sizeNote, truncation, type Value } from "./value";
@@ -211,7 +212,7 @@ function LeafView({ leaf, name }: { leaf: Leaf; name: string | null }) {
             className="font-sans text-accent underline"
             onClick={() => setOpen(!open)}
           >
-            {open ? "fold" : long ? `… all ${text.length.toLocaleString("en")} characters` : "as lines"}
+            {open ? "fold" : long ? `… all ${grouped(text.length)} characters` : "as lines"}
           </button>
         </>
       )}

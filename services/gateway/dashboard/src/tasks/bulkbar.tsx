@@ -6,6 +6,7 @@ import { atLeast, capabilities, roleIn } from "../agents/access";
 import { AgentOptions } from "../agents/options";
 import type { Query } from "../api/client";
 import { queries } from "../api/queries";
+import { grouped } from "../api/time";
 import type { Task } from "../api/types";
 import { newTaskId } from "../commands/outcome";
 import { displayName } from "../task/verdict";
@@ -248,8 +249,7 @@ function Ask({ slug, action, found, onClose, onGone }: ActingProps & { found: Ga
         ))}
       {found.capped && (
         <p className="font-semibold">
-          More than {mostTasks.toLocaleString("en")} tasks match; these are the newest of them. Repeat it for
-          the rest.
+          More than {grouped(mostTasks)} tasks match; these are the newest of them. Repeat it for the rest.
         </p>
       )}
       {made.parts.map((part) =>

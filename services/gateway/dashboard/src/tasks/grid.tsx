@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { elementScroll, useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Task } from "../api/types";
 import { typing } from "../app/shortcuts";
 import { Absolute } from "../ui/clock";
-import { Skeleton } from "../ui/controls";
-import { fitting, tracks } from "./columns";
+import { fitting } from "./columns";
 import type { Shown } from "./filters";
 import { freshLabel, type LiveList } from "./live";
 import { Head, type Order, Row } from "./rows";
@@ -13,6 +12,8 @@ import { isSelected, type Selection } from "./selection";
 import { useWidth } from "./usewidth";
 
 const heights = { compact: 32, comfortable: 40, card: 60 };
+/** About what is above and below the list; its real height comes with the first layout. */
+const frameHeight = 190;
 /** Rows left below the screen when the next page is asked for. */
 const ahead = 120;
 
@@ -45,6 +46,20 @@ interface Props {
   footer: ReactNode;
 }
 
+/** The list's size as the browser has it after its own layout: to ask for it at once would force one more. */
+function observeElementRect(
+  { scrollElement }: { scrollElement: Element | null },
+  tell: (rect: { width: number; height: number }) => void,
+) {
+  if (!scrollElement) return;
+  const observer = new ResizeObserver(([entry]) => {
+    const box = entry?.borderBoxSize[0];
+    if (box) tell({ width: Math.round(box.inlineSize), height: Math.round(box.blockSize) });
+  });
+  observer.observe(scrollElement);
+  return () => observer.disconnect();
+}
+
 /** Grid is the virtual list with its keys: j k x space enter r n and Escape. */
 export function Grid(props: Props) {
   const { slug, kept, list, stale, card, shown, selection, scroller, firstRow, openId, onSelect, onOpen } =
@@ -66,12 +81,18 @@ export function Grid(props: Props) {
     estimateSize: () => height,
     overscan: 8,
     getItemKey,
+    initialRect: { width: window.innerWidth, height: Math.max(200, window.innerHeight - frameHeight) },
+    observeElementRect,
+    // A new list is at its top; to put it there would force a layout before the first row is drawn.
+    scrollToFn: (offset, options, instance) => {
+      if (offset > 0 || instance.scrollOffset) elementScroll(offset, options, instance);
+    },
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: the rows are measured again when their height changes
   useEffect(() => virtualizer.measure(), [height]);
   const items = virtualizer.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
-  firstRow.current = Math.floor((scroller.current?.scrollTop ?? 0) / height);
+  firstRow.current = Math.floor((virtualizer.scrollOffset ?? 0) / height);
 
   const { onNearEnd, onShowFresh } = props;
   useEffect(() => {
@@ -122,7 +143,7 @@ export function Grid(props: Props) {
           <Head columns={columns} order={props.order} onOrder={props.onOrder} all={all} onAll={props.onAll} />
         )}
         {list === null ? (
-          <Waiting height={height} columns={card ? null : tracks(columns)} />
+          <Waiting height={height} />
         ) : rows.length === 0 && list.cursor ? (
           <>
             <p role="status" className="px-4 py-3 text-soft">
@@ -135,7 +156,7 @@ export function Grid(props: Props) {
               ) : null}
               ; searching further back.
             </p>
-            <Waiting height={height} columns={card ? null : tracks(columns)} />
+            <Waiting height={height} />
           </>
         ) : rows.length === 0 ? (
           !stale && props.empty
@@ -175,9 +196,11 @@ export function Grid(props: Props) {
   );
 }
 
-/** Waiting has the shape of the rows that are about to come. */
-function Waiting({ height, columns }: { height: number; columns: string | null }) {
-  const cells = columns ? columns.split(" ").length - 1 : 1;
+/** How wide the bars of the waiting rows are, in percent. */
+const bars = [62, 48, 71, 55, 66, 43];
+
+/** Waiting has the height of the rows that are about to come, and little more: it is drawn to be thrown away. */
+function Waiting({ height }: { height: number }) {
   return (
     <div role="status">
       <span className="sr-only">Loading tasks</span>
@@ -186,14 +209,10 @@ function Waiting({ height, columns }: { height: number; columns: string | null }
           // biome-ignore lint/suspicious/noArrayIndexKey: placeholders have no identity
           key={row}
           aria-hidden="true"
-          className="grid items-center gap-3 border-line border-b px-3 md:px-4"
-          style={{ height, gridTemplateColumns: columns ?? "1fr" }}
+          className="flex items-center border-line border-b px-3 md:px-4"
+          style={{ height }}
         >
-          {columns && <span />}
-          {Array.from({ length: cells }, (_, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: placeholders have no identity
-            <Skeleton key={i} className="h-3.5" />
-          ))}
+          <span className="skeleton h-3.5 rounded" style={{ width: `${bars[row % bars.length]}%` }} />
         </div>
       ))}
     </div>

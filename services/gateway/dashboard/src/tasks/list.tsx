@@ -5,11 +5,13 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { SkewBanner } from "../agents/skew";
 import { ApiError } from "../api/client";
 import { queries } from "../api/queries";
+import { grouped } from "../api/time";
 import type { Task } from "../api/types";
 import { useMedia } from "../app/media";
 import { useRange } from "../app/range";
 import { rememberList } from "../task/neighbours";
 import { Button, Empty, ErrorNote } from "../ui/controls";
+import { Later } from "../ui/later";
 import { Popover } from "../ui/popover";
 import { useTitle } from "../ui/title";
 import { FilterBar } from "./bar";
@@ -264,7 +266,9 @@ export function TasksPage() {
                 aria-label="Counts"
                 className="w-52 shrink-0 overflow-y-auto border-line border-r bg-panel xl:w-60"
               >
-                <FacetColumn {...facetProps} />
+                <Later>
+                  <FacetColumn {...facetProps} />
+                </Later>
               </aside>
             )}
             <Grid
@@ -378,7 +382,7 @@ function totalText({ total, cursor, searchedTo }: LiveList, loaded: number): str
   if (total !== null) return tasks(total);
   // A search that is still going back in time has an end that nobody knows yet.
   if (searchedTo !== null || loaded === 0) return `${loaded} found so far`;
-  return `more than ${Math.max(counted, loaded).toLocaleString("en")} tasks`;
+  return `more than ${grouped(Math.max(counted, loaded))} tasks`;
 }
 
 function Foot({ total, window, loading }: { total: string | null; window: string; loading: boolean }) {

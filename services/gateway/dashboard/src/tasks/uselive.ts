@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useCallback, useEffect, useRef, useState } from "react";
+import { startTransition, useCallback, useEffect, useRef, useState } from "react";
 import type { Query } from "../api/client";
 import { useLink, useTopic } from "../api/live";
 import { fetchTasks, pollInterval } from "../api/queries";
@@ -44,7 +44,8 @@ export function useLiveTasks(
       if (current.current.key !== forKey) return;
       const list = change(current.current.list);
       current.current.list = list;
-      setState((old) => ({ ...old, key: forKey, list, error }));
+      // A screen of rows takes a while to draw: in pieces, so that keys and pointer are answered in between.
+      startTransition(() => setState((old) => ({ ...old, key: forKey, list, error })));
     },
     [],
   );

@@ -3,6 +3,7 @@ import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react
 import { formatAbsolute, formatCount, formatDuration, parseTime, zoneName } from "../api/time";
 import { useZone } from "./clock";
 import { formatPercent } from "./delta";
+import { Later } from "./later";
 import type { Tone } from "./state";
 import { toneText } from "./state";
 
@@ -116,9 +117,11 @@ export function TimeChart(props: TimeChartProps) {
         <ChartTable {...props} starts={starts} />
       ) : (
         <div style={{ height }} role="img" aria-label={summary(caption, series, unit)}>
-          <Suspense fallback={<div className="skeleton h-full w-full" />}>
-            <Plot {...props} unit={unit} height={height} starts={starts} onHover={setAt} />
-          </Suspense>
+          <Later fallback={<div className="skeleton h-full w-full" />}>
+            <Suspense fallback={<div className="skeleton h-full w-full" />}>
+              <Plot {...props} unit={unit} height={height} starts={starts} onHover={setAt} />
+            </Suspense>
+          </Later>
         </div>
       )}
     </figure>

@@ -10,7 +10,8 @@ let tickNow = Date.now();
 function subscribeTick(listener: () => void) {
   tickListeners.add(listener);
   if (!tickTimer) {
-    tickNow = Date.now();
+    // Another time than what was just drawn would draw every age again at once.
+    if (Date.now() - tickNow > 1000) tickNow = Date.now();
     tickTimer = window.setInterval(() => {
       tickNow = Date.now();
       for (const each of tickListeners) each();
