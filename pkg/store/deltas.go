@@ -437,6 +437,8 @@ type (
 		Sketch []byte `json:",omitempty"`
 	}
 	deltaDoc struct {
+		// Format is the deltaFormat of the writer.
+		Format int
 		Counts []struct {
 			K countKey
 			N int64
@@ -454,7 +456,7 @@ type (
 )
 
 func (d *deltas) encode() ([]byte, error) {
-	var doc deltaDoc
+	doc := deltaDoc{Format: deltaFormat}
 	for k, n := range d.counts {
 		doc.Counts = append(doc.Counts, struct {
 			K countKey
@@ -479,10 +481,21 @@ func (d *deltas) encode() ([]byte, error) {
 	return json.Marshal(doc)
 }
 
-// merge adds an encoded set.
+// deltaFormat rises when a release writes what the one before can't add up: another member, another encoding of sketches.
+// Two releases run side by side during an upgrade, and either may hold the lease of the job that folds; it leaves what is
+// newer than itself.
+const deltaFormat = 1
+
+var errNewerDelta = errors.New("stored roll-up delta of a newer version")
+
+// merge adds an encoded set, or returns errNewerDelta.
 func (d *deltas) merge(payload []byte) error {
 	var doc deltaDoc
-	if err := json.Unmarshal(payload, &doc); err != nil {
+	err := json.Unmarshal(payload, &doc)
+	if doc.Format > deltaFormat {
+		return errNewerDelta // whatever else it holds
+	}
+	if err != nil {
 		return fmt.Errorf("stored roll-up delta: %w", err)
 	}
 	for _, c := range doc.Counts {
@@ -519,7 +532,8 @@ func (d *deltas) merge(payload []byte) error {
 }
 
 // FoldDeltas merges up to limit appended delta rows into the counters and returns how many it took.
-// It is the job of one leased holder; on SQLite there is never anything to do.
+// It is the job of one leased holder; on SQLite there is never anything to do. What a newer version wrote stays for one that
+// knows it.
 func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error) {
 	if s.eng.name() == "sqlite" {
 		return 0, nil
@@ -528,28 +542,38 @@ func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error
 		if err := tx.lockRollups(ctx); err != nil {
 			return err
 		}
-		rows, err := tx.db.Query(ctx, `DELETE FROM rollup_deltas WHERE id IN
-			(SELECT id FROM rollup_deltas ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING payload`, limit)
+		rows, err := tx.db.Query(ctx, "SELECT id, payload FROM rollup_deltas ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED", limit)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		d := newDeltas()
-		n = 0
+		var merged []int64
 		for rows.Next() {
+			var id int64
 			var payload []byte
-			if err := rows.Scan(&payload); err != nil {
+			if err := rows.Scan(&id, &payload); err != nil {
 				return err
 			}
-			if err := d.merge(payload); err != nil {
+			switch err := d.merge(payload); {
+			case errors.Is(err, errNewerDelta):
+			case err != nil:
 				return err
+			default:
+				merged = append(merged, id)
 			}
-			n++
 		}
+		n = int64(len(merged))
 		if err := rows.Err(); err != nil {
 			return err
 		}
 		rows.Close()
+		if n == 0 {
+			return nil
+		}
+		if _, err := tx.db.Exec(ctx, "DELETE FROM rollup_deltas WHERE id = ANY($1::bigint[])", merged); err != nil {
+			return err
+		}
 		return tx.applyDeltas(ctx, d)
 	})
 	return n, err

@@ -34,6 +34,11 @@ func (tx *Tx) Sleep(ctx context.Context, seconds int) error {
 // TxRetriesForTest is how many transactions were tried again.
 func (s *Store) TxRetriesForTest() int64 { return s.unlucky.Load() }
 
+// IntsForTest reads a column of numbers.
+func (s *Store) IntsForTest(ctx context.Context, query string) ([]int64, error) {
+	return s.readInts(ctx, query, nil)
+}
+
 // InternForTest interns names.
 func (s *Store) InternForTest(ctx context.Context, texts ...string) (ids []int64, err error) {
 	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {

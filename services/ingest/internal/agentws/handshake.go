@@ -32,6 +32,8 @@ type refusal struct {
 	code    int
 	reason  string
 	outcome string
+	// slow keeps the peer waiting before it is told.
+	slow bool
 }
 
 // maxTokenLength bounds what is hashed; tokens have 43 characters.
@@ -52,12 +54,12 @@ func (s *Server) handshake(ctx context.Context, ws *websocket.Conn, conn *gather
 	deadline := time.Now().Add(s.cfg.HandshakeTimeout)
 	key := throttle.AddressKey(ip)
 	if s.ipFailures.Blocked(key) {
-		return nil, &refusal{CloseTooMany, "too many failed connection attempts from this address; wait a minute", "throttled"}
+		return nil, &refusal{code: CloseTooMany, reason: "too many failed connection attempts from this address; wait a minute", outcome: "throttled", slow: true}
 	}
 	if len(s.cfg.Allow) > 0 && !httpx.ContainsIP(s.cfg.Allow, ip) {
 		s.metrics.ipDenied.WithLabelValues("agent_ws").Inc()
 		s.failed(ctx, ip, key, "agent.auth.ip_denied", "address not in Z4J_AGENT_IP_ALLOWLIST")
-		return nil, &refusal{CloseForbidden, "", "ip_denied"}
+		return nil, &refusal{code: CloseForbidden, outcome: "ip_denied"}
 	}
 	login, r := s.login(ctx, ip, key, authorization)
 	if r != nil {
@@ -82,7 +84,7 @@ func (s *Server) login(ctx context.Context, ip netip.Addr, key, authorization st
 	token := bearer(authorization)
 	if token == "" {
 		s.failed(ctx, ip, key, "agent.auth.bearer_failed", "no bearer token")
-		return store.AgentLogin{}, &refusal{CloseUnauthenticated, "", "unauthenticated"}
+		return store.AgentLogin{}, &refusal{code: CloseUnauthenticated, outcome: "unauthenticated"}
 	}
 	hashes := make([]string, len(s.masters))
 	for i, m := range s.masters {
@@ -92,15 +94,15 @@ func (s *Server) login(ctx context.Context, ip netip.Addr, key, authorization st
 	switch {
 	case errors.Is(err, domain.ErrNotFound), err == nil && login.Revoked:
 		s.failed(ctx, ip, key, "agent.auth.bearer_failed", "unknown or revoked agent token")
-		return login, &refusal{CloseUnauthenticated, "", "unauthenticated"}
+		return login, &refusal{code: CloseUnauthenticated, outcome: "unauthenticated"}
 	case err != nil:
 		s.log.ErrorContext(ctx, "agent connection refused: token look-up failed", "err", err)
-		return login, &refusal{CloseInternal, "", "error"}
+		return login, &refusal{code: CloseInternal, outcome: "error"}
 	case !login.ProjectActive:
 		s.failed(ctx, ip, key, "agent.auth.project_inactive", "the agent's project is archived")
-		return login, &refusal{CloseUnauthenticated, "", "project_inactive"}
+		return login, &refusal{code: CloseUnauthenticated, outcome: "project_inactive"}
 	case s.agentFailures.Blocked(throttle.AgentKey(login.Ref.ID)):
-		return login, &refusal{CloseTooMany, "too many frames of this agent failed authentication; wait a minute", "throttled"}
+		return login, &refusal{code: CloseTooMany, reason: "too many frames of this agent failed authentication; wait a minute", outcome: "throttled", slow: true}
 	}
 	return login, nil
 }
@@ -121,12 +123,12 @@ func (s *Server) hello(ctx context.Context, ws *websocket.Conn, deadline time.Ti
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
 			log.WarnContext(ctx, "agent connection closed: no hello in time", "seconds", s.cfg.HandshakeTimeout.Seconds())
-			return nil, &refusal{CloseIdle, "", "hello_timeout"}
+			return nil, &refusal{code: CloseIdle, outcome: "hello_timeout"}
 		case errors.Is(err, errOversize), errors.Is(err, errEmpty):
 			log.WarnContext(ctx, "agent connection closed: bad hello", "reason", err.Error())
-			return nil, &refusal{CloseBadFrame, "", "bad_hello"}
+			return nil, &refusal{code: CloseBadFrame, outcome: "bad_hello"}
 		}
-		return nil, &refusal{CloseBadFrame, "", "gone"}
+		return nil, &refusal{code: CloseBadFrame, outcome: "gone"}
 	}
 	h, err := wire.ParseHello(frame)
 	if err == nil && strings.ContainsRune(h.WorkerID, 0) {
@@ -135,13 +137,13 @@ func (s *Server) hello(ctx context.Context, ws *websocket.Conn, deadline time.Ti
 	if err != nil {
 		s.ipFailures.Add(key)
 		log.WarnContext(ctx, "agent connection closed: bad hello", "reason", err.Error())
-		return nil, &refusal{CloseBadFrame, "", "bad_hello"}
+		return nil, &refusal{code: CloseBadFrame, outcome: "bad_hello"}
 	}
 	if h.ProtocolVersion != domain.ProtocolVersion {
 		s.ipFailures.Add(key)
 		log.WarnContext(ctx, "agent connection closed: it speaks another protocol version; install an agent of this brain's major version",
 			"agent_protocol", h.ProtocolVersion, "brain_protocol", domain.ProtocolVersion, "agent_version", h.AgentVersion, "brain_version", domain.Version)
-		return nil, &refusal{CloseProtocolVersion, "", "protocol_version"}
+		return nil, &refusal{code: CloseProtocolVersion, outcome: "protocol_version"}
 	}
 	if note := versionSkew(h.AgentVersion, domain.Version); note != "" {
 		log.WarnContext(ctx, "agent version differs from the brain's", "advice", note, "agent_version", h.AgentVersion, "brain_version", domain.Version)
@@ -170,15 +172,15 @@ func (s *Server) admit(ctx context.Context, ws *websocket.Conn, conn *gatherConn
 	slot, err := s.admission.admit(ctx, deadline, connect)
 	switch {
 	case errors.Is(err, store.ErrAgentBarred):
-		return nil, &refusal{CloseUnauthenticated, "", "unauthenticated"}
+		return nil, &refusal{code: CloseUnauthenticated, outcome: "unauthenticated"}
 	case errors.Is(err, store.ErrSlotsFull):
 		log.WarnContext(ctx, "agent connection refused: worker cap reached; raise Z4J_WS_PER_AGENT_CONCURRENCY_CAP or mint another agent", "cap", s.cfg.SlotCap)
-		return nil, &refusal{CloseTooMany, "worker cap of this agent reached", "slots_full"}
+		return nil, &refusal{code: CloseTooMany, reason: "worker cap of this agent reached", outcome: "slots_full"}
 	case errors.Is(err, errLate):
-		return nil, &refusal{CloseIdle, "", "late"}
+		return nil, &refusal{code: CloseIdle, outcome: "late"}
 	case err != nil:
 		log.ErrorContext(ctx, "agent connection refused: rows not written", "err", err)
-		return nil, &refusal{CloseInternal, "", "error"}
+		return nil, &refusal{code: CloseInternal, outcome: "error"}
 	}
 	session := wire.Session{
 		Key: wire.ProjectKey(s.master, login.Ref.ProjectUID), AgentID: login.Ref.UID.String(),

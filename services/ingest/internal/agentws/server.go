@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,6 +53,8 @@ type Config struct {
 	// AgentFailureLimit is the same for broken signatures of one agent (60). Negative switches off.
 	FailureLimit, AgentFailureLimit int
 	FailureWindow                   time.Duration
+	// ThrottleDelay is how long such a connection waits for its close frame (2 s).
+	ThrottleDelay time.Duration
 	// Allow lists the networks agents may come from; empty allows all.
 	Allow []netip.Prefix
 	// Compression accepts permessage-deflate. Off by default: it costs more than it saves.
@@ -75,6 +78,7 @@ func (c Config) withDefaults() Config {
 	num(&c.FailureLimit, 600)
 	num(&c.AgentFailureLimit, 60)
 	def(&c.FailureWindow, time.Minute)
+	def(&c.ThrottleDelay, 2*time.Second)
 	def(&c.SlotLease, 30*time.Second)
 	def(&c.HandshakeTimeout, 10*time.Second)
 	def(&c.IdleTimeout, 90*time.Second)
@@ -152,10 +156,14 @@ type Server struct {
 	ipFailures    *throttle.Failures
 	agentFailures *throttle.Failures
 	admission     admission
+	delayed       atomic.Int32
 
 	ctx    context.Context //nolint:containedctx // ends all connections of the server
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	// quit is closed when a shutdown begins.
+	quit chan struct{}
 
 	mu       sync.Mutex
 	stopping bool
@@ -180,6 +188,7 @@ func New(cfg Config, d Deps) *Server {
 		ipFailures:    throttle.New(cfg.FailureLimit, cfg.FailureWindow, d.Now),
 		agentFailures: throttle.New(cfg.AgentFailureLimit, cfg.FailureWindow, d.Now),
 		conns:         make(map[*Conn]struct{}),
+		quit:          make(chan struct{}),
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: cfg.HandshakeTimeout, ReadBufferSize: readBufferBytes, WriteBufferSize: writeBufferBytes,
 			WriteBufferPool: &sync.Pool{}, EnableCompression: cfg.Compression,
@@ -236,6 +245,9 @@ func (s *Server) serve(span trace.Span, ws *websocket.Conn, conn *gatherConn, ip
 	if refusal != nil {
 		endHandshake(span, refusal.outcome)
 		s.metrics.handshakes.WithLabelValues(refusal.outcome).Inc()
+		if refusal.slow {
+			s.delay()
+		}
 		s.refuse(ws, conn, refusal.code, refusal.reason)
 		return
 	}
@@ -250,6 +262,21 @@ func (s *Server) serve(span trace.Span, ws *websocket.Conn, conn *gatherConn, ip
 		s.left(c)
 	})
 }
+
+// delay keeps somebody waiting who failed too often: who comes back at once, again and again, should not cost the others the
+// handshakes. Only so many wait at a time, so that the waiting costs no memory either.
+func (s *Server) delay() {
+	if s.delayed.Add(1) <= maxDelayed {
+		select {
+		case <-time.After(s.cfg.ThrottleDelay):
+		case <-s.quit:
+		}
+	}
+	s.delayed.Add(-1)
+}
+
+// maxDelayed is how many throttled connections are kept waiting.
+const maxDelayed = 256
 
 // withSpan returns ctx with the span of a handshake, if that is recorded.
 func withSpan(ctx context.Context, span trace.Span) context.Context {
@@ -348,6 +375,9 @@ const shutdownSpread = time.Second
 // connection with 1012. It returns when all are gone, or when ctx ends, having cut the rest.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.stopping {
+		close(s.quit)
+	}
 	s.stopping = true
 	s.mu.Unlock()
 	conns := s.snapshot()

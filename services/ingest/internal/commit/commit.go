@@ -4,7 +4,8 @@
 // and tells each connection what became of its frames.
 //
 // Each connection has a bounded queue of its own; a writer goroutine serves the queues that hold
-// something round-robin, takes what is there without waiting for more, and commits it. While one
+// something in turn, each for the same number of bytes (deficit round-robin), takes what is there without waiting for more,
+// and commits it. While one
 // transaction runs the next batch gathers by itself, so batches grow with the load and an idle brain
 // answers at once. Nothing waits for a peer: Settled only hands over.
 package commit
@@ -168,9 +169,12 @@ type queue struct {
 
 	// Guarded by w.mu.
 	entries []*intake.Entry
+	sizes   []int
 	bytes   int
-	ready   bool
-	closed  bool
+	// credit is how many bytes of its turns the queue has left over.
+	credit int
+	ready  bool
+	closed bool
 }
 
 var errClosed = errors.New("the brain is shutting down")
@@ -186,7 +190,7 @@ func (q *queue) Submit(ctx context.Context, e *intake.Entry) error {
 			q.w.mu.Unlock()
 			return errClosed
 		case len(q.entries) == 0 || len(q.entries) < q.w.c.cfg.QueueEntries && q.bytes+size <= q.w.c.cfg.QueueBytes:
-			q.entries = append(q.entries, e)
+			q.entries, q.sizes = append(q.entries, e), append(q.sizes, size)
 			q.bytes += size
 			q.w.c.queued.Add(1)
 			q.w.c.queuedBytes.Add(int64(size))
@@ -289,26 +293,46 @@ type owned struct {
 	e *intake.Entry
 }
 
-// take gathers a batch: one entry of each waiting queue per round, until the batch is full.
+// turnBytes is what a queue may have committed in a turn, more or less a usual frame. Whoever sends larger ones waits for
+// several turns, so that frames of a mebibyte take no more of the database than anybody else's.
+const turnBytes = 2 << 10
+
+// take gathers a batch: of each waiting queue at most an entry per turn, when its turns are worth the entry's size, until the
+// batch is full or only large entries are left whose turn is not yet. A batch is never empty while something waits.
 func (w *writer) take() []owned {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var batch []owned
-	events, bytes := 0, 0
+	events, bytes, passed := 0, 0, 0
 	for len(w.ready) > 0 && events < w.c.cfg.BatchEvents && bytes < w.c.cfg.BatchBytes {
+		if passed == len(w.ready) {
+			if !w.skipTurns(len(batch) == 0) {
+				break
+			}
+			passed = 0
+		}
 		q := w.ready[0]
 		w.ready = w.ready[1:]
+		q.credit += turnBytes
+		size := q.sizes[0]
+		if size > q.credit {
+			w.ready = append(w.ready, q)
+			passed++
+			continue
+		}
+		passed = 0
+		q.credit -= size
 		e := q.entries[0]
 		q.entries[0] = nil
-		q.entries = q.entries[1:]
-		size := sizeOf(&e.Item)
+		q.entries, q.sizes = q.entries[1:], q.sizes[1:]
 		q.bytes -= size
 		w.c.queued.Add(-1)
 		w.c.queuedBytes.Add(-int64(size))
 		if len(q.entries) > 0 {
+			q.credit = min(q.credit, turnBytes) // small frames do not save up for a burst
 			w.ready = append(w.ready, q)
 		} else {
-			q.entries, q.ready = nil, false
+			q.entries, q.sizes, q.credit, q.ready = nil, nil, 0, false
 		}
 		select {
 		case q.room <- struct{}{}:
@@ -319,6 +343,26 @@ func (w *writer) take() []owned {
 		bytes += size
 	}
 	return batch
+}
+
+// smallFrame is the size up to which a frame may fill a batch that others wait for: some fifty events. Larger ones have a batch
+// begin with them.
+const smallFrame = 64 << 10
+
+// skipTurns gives every queue the turns after which the first of them is due; unless anyway, only when that one is small.
+func (w *writer) skipTurns(anyway bool) bool {
+	least := w.ready[0].sizes[0]
+	for _, q := range w.ready {
+		least = min(least, q.sizes[0]-q.credit)
+	}
+	if !anyway && least > smallFrame {
+		return false
+	}
+	turns := max(0, (least-1)/turnBytes)
+	for _, q := range w.ready {
+		q.credit += turns * turnBytes
+	}
+	return true
 }
 
 // Transient failures are tried again for a while before the acks are withheld: a lock passes, a

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -112,6 +113,55 @@ func TestFramesOfManyConnectionsAreSettledInOrder(t *testing.T) {
 	}
 	if n := storetest.Recount(t, s); n.Tasks != conns*frames || n.Events != conns*frames {
 		t.Errorf("stored %+v", n)
+	}
+}
+
+// Who sends frames of nearly a mebibyte gets no more of the database than the others: theirs come first while they are worth
+// less, and his come all the same.
+func TestLargeFramesWaitForTheirTurns(t *testing.T) {
+	t.Parallel()
+	s := storetest.SQLite(t)
+	ref := storetest.Agent(t, s)
+	gate := make(chan struct{})
+	var mu sync.Mutex
+	var order []string
+	c, stop := start(t, commit.Config{QueueEntries: 200}, faulty{s, func(items []*store.IngestItem) error {
+		<-gate
+		mu.Lock()
+		defer mu.Unlock()
+		for _, it := range items {
+			order = append(order, it.Events[0].ID)
+		}
+		return nil
+	}})
+	defer stop()
+	const neighbours, frames, large = 4, 150, 4
+	sink := newRecorder()
+	submit := func(q intake.Queue, e *intake.Entry) {
+		if err := q.Submit(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hog := c.Open(100, sink)
+	submit(hog, entry(ref, "first")) // holds the writer until all are queued
+	for i := range large {
+		e := entry(ref, fmt.Sprintf("large-%d", i))
+		e.Item.Events[0].Args = new(strings.Repeat("x", 900<<10))
+		submit(hog, e)
+	}
+	for i := range neighbours {
+		q := c.Open(int64(i), sink)
+		for j := range frames {
+			submit(q, entry(ref, fmt.Sprintf("small-%d-%d", i, j)))
+		}
+	}
+	close(gate)
+	sink.wait(t, 1+neighbours*frames+large)
+	mu.Lock()
+	defer mu.Unlock()
+	last := slices.IndexFunc(order, func(id string) bool { return strings.HasPrefix(id, "large") })
+	if smalls := last - 1; smalls < neighbours*frames {
+		t.Errorf("a large frame came after %d of %d small ones", smalls, neighbours*frames)
 	}
 }
 
