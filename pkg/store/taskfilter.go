@@ -53,6 +53,8 @@ type TaskTerms struct {
 	Priorities                     []domain.Priority
 	Engines, Queues, Workers       []TextMatch
 	Names, IDs, Exceptions, Issues []TextMatch
+	// Content are conditions on arguments and results. All of them must hold. No index serves them.
+	Content []ContentMatch
 	// Search are parts of the name, queue, worker or task id, in any case. All of them must be found.
 	Search []string
 }
@@ -244,6 +246,9 @@ func (s *Store) include(ctx context.Context, r *resolved, t *TaskTerms) error {
 	textColumn(r, byID, t.IDs)
 	textColumn(r, byFingerprint, t.Issues)
 	textColumn(r, "exception", t.Exceptions)
+	for i := range t.Content {
+		r.addSQL(func(b *builder) string { return t.Content[i].sql(b, s.eng.name()) })
+	}
 	return s.search(ctx, r, t.Search, "")
 }
 
@@ -362,6 +367,9 @@ func (s *Store) exclude(ctx context.Context, r *resolved, t *TaskTerms) error {
 			r.addSQL(func(b *builder) string { return "NOT " + anyText(b, field.column, field.matches) })
 		}
 	}
+	for i := range t.Content {
+		r.addSQL(func(b *builder) string { return "NOT " + t.Content[i].sql(b, s.eng.name()) })
+	}
 	return s.search(ctx, r, t.Search, "NOT ")
 }
 
@@ -450,5 +458,5 @@ func (f *TaskFilter) bare() bool {
 
 // quiet reports whether the terms ask for nothing, states aside.
 func (t *TaskTerms) quiet() bool {
-	return len(t.Priorities)+len(t.Engines)+len(t.Queues)+len(t.Workers)+len(t.Names)+len(t.IDs)+len(t.Exceptions)+len(t.Issues)+len(t.Search) == 0
+	return len(t.Priorities)+len(t.Engines)+len(t.Queues)+len(t.Workers)+len(t.Names)+len(t.IDs)+len(t.Exceptions)+len(t.Issues)+len(t.Search)+len(t.Content) == 0
 }

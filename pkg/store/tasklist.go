@@ -368,7 +368,7 @@ func (l *lister) scope(ctx context.Context, c *condition, limit int64) (b *build
 const placeColumns = "id, received_at, started_at, seen_at"
 
 func condColumns() []string {
-	return []string{"task_id", "engine_id", "name_id", "queue_id", "worker_id", "state", "priority", "runtime_ms", "fingerprint", "exception"}
+	return []string{"task_id", "engine_id", "name_id", "queue_id", "worker_id", "state", "priority", "runtime_ms", "fingerprint", "exception", "args", "kwargs", "result"}
 }
 
 // columns are those that a stretch has to read: each one costs as much as the step to the next row, and arguments and

@@ -3,6 +3,7 @@
 package taskquery
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -143,6 +144,9 @@ func (p *parser) term() (t Term, known bool) {
 	if !known {
 		p.problem(start, end, "There is no filter called "+name+suggest(name, keyNames(), `. To search for a text with a colon, put it in "quotes"`))
 	}
+	if _, path, ok := r.key.Content(); ok && slices.Contains(path, "") {
+		p.problem(start, end, "Name a member behind each dot, as in kwargs.customer_id:42 or args.0:42")
+	}
 	t.Key = r.key
 	t.Values = p.values()
 	t.To = p.place()
@@ -158,6 +162,10 @@ func (p *parser) keyAhead() string {
 		case r == ':':
 			return string(p.text[p.at:i])
 		case letter, i > p.at && (r >= '0' && r <= '9' || r == '-'):
+		case r == '.':
+			if _, _, ok := Key(p.text[p.at:i]).Content(); !ok {
+				return ""
+			}
 		default:
 			return ""
 		}

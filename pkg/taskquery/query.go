@@ -31,7 +31,26 @@ const (
 	Since     Key = "since"
 	Until     Key = "until"
 	Runtime   Key = "runtime"
+	// Args, Kwargs and Result are the content of a call. A dot and a path behind one of them names a member:
+	// "kwargs.customer_id", "args.0.sku" are keys of their own.
+	Args   Key = "args"
+	Kwargs Key = "kwargs"
+	Result Key = "result"
 )
+
+// Content takes a key of content apart: its column and the members that lead to the value, none for the whole.
+func (k Key) Content() (column Key, path []string, ok bool) {
+	base, rest, dotted := strings.Cut(string(k), ".")
+	switch column = Key(strings.ToLower(base)); column {
+	case Args, Kwargs, Result:
+	default:
+		return "", nil, false
+	}
+	if dotted {
+		path = strings.Split(rest, ".")
+	}
+	return column, path, true
+}
 
 // Span is a stretch of the text, counted in UTF-16 code units as browsers count: for common characters one each.
 type Span struct {
@@ -111,15 +130,21 @@ func rules() []rule {
 		{key: Since, check: checkInstant},
 		{key: Until, check: checkInstant},
 		{key: Runtime, check: checkRuntime},
+		{key: Args, many: true, negatable: true},
+		{key: Kwargs, many: true, negatable: true},
+		{key: Result, many: true, negatable: true},
 	}
 }
 
-func ruleOf(name string) (rule, bool) {
-	name = strings.ToLower(name)
+func ruleOf(original string) (rule, bool) {
+	name := strings.ToLower(original)
 	for _, r := range rules() {
 		if name == string(r.key) || r.alias != "" && name == r.alias {
 			return r, true
 		}
+	}
+	if column, path, ok := Key(original).Content(); ok {
+		return rule{key: Key(string(column) + "." + strings.Join(path, ".")), many: true, negatable: true}, true
 	}
 	return rule{}, false
 }
@@ -257,6 +282,17 @@ func (q *Query) Values(key Key, negated bool) []string {
 			for _, v := range t.Values {
 				list = append(list, v.Text)
 			}
+		}
+	}
+	return list
+}
+
+// Keys lists the keys of the terms that are, or are not, negated, each once.
+func (q *Query) Keys(negated bool) []Key {
+	var list []Key
+	for _, t := range q.Terms {
+		if t.Negated == negated && !slices.Contains(list, t.Key) {
+			list = append(list, t.Key)
 		}
 	}
 	return list

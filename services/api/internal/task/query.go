@@ -49,7 +49,7 @@ func narrow(f *store.TaskFilter, text string, now time.Time) error {
 
 func empty(t *store.TaskTerms) bool {
 	return len(t.States)+len(t.Priorities)+len(t.Engines)+len(t.Queues)+len(t.Workers)+len(t.Names)+len(t.IDs)+len(t.Exceptions)+
-		len(t.Issues)+len(t.Search) == 0
+		len(t.Issues)+len(t.Search)+len(t.Content) == 0
 }
 
 func termsOf(q *taskquery.Query, negated bool) store.TaskTerms {
@@ -74,6 +74,18 @@ func termsOf(q *taskquery.Query, negated bool) store.TaskTerms {
 		if p, ok := domain.ParsePriority(text); ok {
 			t.Priorities = append(t.Priorities, p)
 		}
+	}
+	for _, key := range q.Keys(negated) {
+		column, path, ok := key.Content()
+		if !ok {
+			continue
+		}
+		// A member is compared as a whole, the text of all of it in part.
+		usual := store.MatchExact
+		if len(path) == 0 {
+			usual = store.MatchPart
+		}
+		t.Content = append(t.Content, store.ContentMatch{Column: store.ContentColumn(column), Path: path, Texts: match(key, usual)})
 	}
 	return t
 }

@@ -128,11 +128,22 @@ export const keys: readonly Key[] = [
   { name: "since", about: "received after", examples: ["15m", "1h", "6h", "24h", "7d"], check: instant },
   { name: "until", about: "received before", examples: ["1h", "24h", "7d"], check: instant },
   { name: "runtime", about: "how long it ran", examples: [">1s", ">10s", "<1m"], check: lasted },
+  { name: "args", about: "an argument; args.0:42 for one by its position", many: true, negatable: true },
+  { name: "kwargs", about: "an argument; kwargs.customer_id:42 by its name", many: true, negatable: true },
+  { name: "result", about: "the result; result.total:42 for a part of it", many: true, negatable: true },
 ];
+
+/** Keys of content, which take a path to a member behind a dot. */
+const content = /^(args|kwargs|result)\.([\w.-]*)$/i;
 
 const byName = new Map(keys.flatMap((key) => [key.name, ...(key.aliases ?? [])].map((name) => [name, key])));
 
-export const keyOf = (name: string): Key | undefined => byName.get(name.toLowerCase());
+/** keyOf is the key of a name; a path to a member is a key of its own. */
+export function keyOf(name: string): Key | undefined {
+  const [, column, path] = content.exec(name) ?? [];
+  const base = byName.get((column ?? name).toLowerCase());
+  return base && column ? { ...base, name: `${base.name}.${path}` } : base;
+}
 
 const blank = /\s/;
 const keyName = /^[A-Za-z_][\w-]*$/;
@@ -229,9 +240,15 @@ class Reader {
     }
     const start = this.at;
     const word = this.bare(/[\s:]/);
-    if (this.text[this.at] === ":" && keyName.test(word.text)) {
+    if (this.text[this.at] === ":" && (keyName.test(word.text) || content.test(word.text))) {
       this.at++;
       const key = keyOf(word.text)?.name;
+      if (key?.split(".").includes(""))
+        this.problem(
+          start,
+          word.to,
+          "Name a member behind each dot, as in kwargs.customer_id:42 or args.0:42",
+        );
       const values = this.values();
       if (key) return { key, negated, values, from, to: this.at };
       const meant = near(word.text, [...byName.keys()]);

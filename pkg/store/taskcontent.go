@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ContentColumn is what of a call is looked into.
+type ContentColumn string
+
+// Content columns.
+const (
+	ContentArgs   ContentColumn = "args"
+	ContentKwargs ContentColumn = "kwargs"
+	ContentResult ContentColumn = "result"
+)
+
+// ContentMatch is a condition on what a task was called with or returned. Any of its texts may match.
+type ContentMatch struct {
+	Column ContentColumn
+	// Path leads from the whole value to a member: keys of objects, positions in lists. Empty compares the JSON text itself.
+	Path []string
+	// Texts are compared with the member as text: a string's characters, a number or a word as it is written.
+	Texts []TextMatch
+}
+
+// sql is the condition. It is false, never unknown, for content that is no JSON or has no such member.
+func (m *ContentMatch) sql(b *builder, engine string) string {
+	column := string(m.Column)
+	if len(m.Path) == 0 {
+		return "(" + column + " IS NOT NULL AND " + anyText(b, column, m.Texts) + ")"
+	}
+	if engine == "sqlite" {
+		return m.lite(b, column)
+	}
+	// A text with a NUL can't be taken out of its JSON.
+	member := "CASE WHEN " + column + " IS JSON AND position('\\u0000' IN " + column + ") = 0 THEN " + column + "::json #>> " + b.arg(m.Path) + "::text[] END"
+	return "coalesce(" + anyText(b, "("+member+")", m.Texts) + ", false)"
+}
+
+// lite is the condition on SQLite, whose paths tell positions from keys: a number in a path may be either.
+func (m *ContentMatch) lite(b *builder, column string) string {
+	var parts []string
+	for _, path := range litePaths(m.Path) {
+		p := b.arg(path)
+		for _, t := range m.Texts {
+			if t.Match != MatchExact {
+				parts = append(parts, "lower("+column+" ->> "+p+") LIKE "+b.arg(t.pattern())+` ESCAPE '\'`)
+				continue
+			}
+			// The JSON text of the member, as a string or as it is: ->> would make true and 1 the same.
+			quoted, err := json.Marshal(t.Text)
+			if err != nil {
+				continue // no text is unencodable
+			}
+			parts = append(parts, "("+column+" -> "+p+") IN (json("+b.arg(string(quoted))+"), "+b.arg(t.Text)+")")
+		}
+	}
+	if len(parts) == 0 {
+		return "0"
+	}
+	return "coalesce(CASE WHEN json_valid(" + column + ") THEN " + strings.Join(parts, " OR ") + " END, 0)"
+}
+
+// litePaths spells a path for SQLite, once with numbers as positions and once as keys.
+func litePaths(path []string) []string {
+	spell := func(positions bool) string {
+		var s strings.Builder
+		s.WriteByte('$')
+		for _, name := range path {
+			if n, err := strconv.ParseUint(name, 10, 31); err == nil && positions {
+				s.WriteString("[" + strconv.FormatUint(n, 10) + "]")
+			} else {
+				s.WriteString(`."` + strings.ReplaceAll(name, `"`, ``) + `"`)
+			}
+		}
+		return s.String()
+	}
+	return slices.Compact([]string{spell(true), spell(false)})
+}
