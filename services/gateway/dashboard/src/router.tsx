@@ -9,7 +9,7 @@ import {
   redirect,
   retainSearchParams,
 } from "@tanstack/react-router";
-import { ApiError, api } from "./api/client";
+import { ApiError, api, csrfToken } from "./api/client";
 import { queries } from "./api/queries";
 import type { Project } from "./api/types";
 import { NotFound, PageError } from "./app/errors";
@@ -59,14 +59,14 @@ const setup = createRoute({
   component: SetupPage,
 });
 
-/** earlyProjects asks for the projects if nobody has. */
+/** earlyProjects asks for the projects if nobody has and somebody seems to be logged in. */
 async function earlyProjects(client: QueryClient): Promise<void> {
   const { queryKey } = queries.projects();
-  if (client.getQueryData(queryKey)) return;
+  if (client.getQueryData(queryKey) || !csrfToken()) return;
   try {
     client.setQueryData(queryKey, await api.get<Project[]>("/projects"));
   } catch {
-    // Most likely nobody is logged in.
+    // Most likely the session has ended.
   }
 }
 

@@ -31,7 +31,7 @@ function report(reachable: boolean) {
   for (const listener of listeners) listener(reachable);
 }
 
-function csrfToken(): string {
+export function csrfToken(): string {
   // The double-submit cookie; its name depends on whether the brain is served over https.
   const match = /(?:^|;\s*)(?:__Host-)?z4j_csrf=([^;]*)/.exec(document.cookie);
   return match?.[1] ? decodeURIComponent(match[1]) : "";
