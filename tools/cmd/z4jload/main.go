@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
 // Command z4jload speaks the agents' protocol to a running brain: it fills a project with the work of a made-up web shop,
-// can keep it going, and measures how many events the brain takes in.
+// can keep it going, and measures how many events the brain takes in, how many agents it holds and how fast it answers.
 package main
 
 import (
@@ -22,13 +22,15 @@ import (
 	"github.com/z4jdev/z4j/tools/loadgen/shop"
 )
 
-const usage = `z4jload fills a project with the work of a made-up web shop, can keep it going, and measures ingest.
+const usage = `z4jload fills a project with the work of a made-up web shop, can keep it going, and measures ingest, idle agents and reads.
 
   z4jload seed --url http://127.0.0.1:7700 --email ada@example.com --password ... --tasks 100000
   z4jload seed --url ... --env-file agent.env --tasks 5000 --live --rate 5
   z4jload live --url ... --token ... --secret ... --rate 20
   z4jload ingest --url ... --email ... --password ... --connections 32 --for 30s
   z4jload ingest --url ... --env-file agent.env --rate 5000 --events-per-frame 100
+  z4jload idle --url ... --email ... --password ... --connections 10000 --for 10m
+  z4jload read --url ... --email ... --password ... --clients 8 --for 1m
 
 seed tells the past: --tasks tasks over --span until now, with about two dozen task names, eight
 queues, six workers on three hosts, retries, failures with tracebacks, chains and groups, a backlog
@@ -39,6 +41,11 @@ and commands from the dashboard are answered the way a Celery agent answers; not
 ingest sends events as fast as the brain acknowledges them (--rate 0, the default), or at a fixed rate
 a second, and prints the rate reached and how long acknowledgements took; signed in with --password also
 how long until a browser is told. The events stay in the project: use one of its own.
+
+idle keeps --connections agents without work connected and tells every ten seconds how they fare: look at the
+brain's memory meanwhile, restart it, see them come back. Ten thousand need as many open files (ulimit -n).
+
+read asks for what the dashboard's pages ask for, with --clients at once, and prints how long the answers took.
 
 Whom to connect as, one of:
   --email, --password   of an administrator: agents are created, one for each host or 50 connections
@@ -57,7 +64,7 @@ type flags struct {
 	live                                                bool
 	rate                                                float64
 	seed                                                uint64
-	connections, perFrame, window                       int
+	connections, perFrame, window, clients              int
 	length                                              time.Duration
 	// session is set when agents were created by an administrator's session.
 	session *api
@@ -92,10 +99,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	set.DurationVar(&f.span, "span", 24*time.Hour, "how far back they go")
 	set.BoolVar(&f.live, "live", false, "go on afterwards")
 	set.Float64Var(&f.rate, "rate", 0, "tasks a second while live (5 unless given), or events a second of ingest (full speed unless given)")
-	set.IntVar(&f.connections, "connections", 4, "ingest: how many agents' connections")
+	set.IntVar(&f.connections, "connections", 4, "ingest, idle: how many agents' connections")
+	set.IntVar(&f.clients, "clients", 8, "read: how many ask at once")
 	set.IntVar(&f.perFrame, "events-per-frame", 1, "ingest: events a frame; published agents send 1")
 	set.IntVar(&f.window, "window", 0, "ingest: `frames` a connection may have on the way (default: as published agents, 256 of one event)")
-	set.DurationVar(&f.length, "for", 15*time.Second, "ingest: how long to send")
+	set.DurationVar(&f.length, "for", 15*time.Second, "ingest, idle, read: how long")
 	set.Uint64Var(&f.seed, "seed", 0, "the same `number` makes the same tasks; 0 makes new ones")
 	set.Usage = func() { fmt.Fprint(out, usage); set.PrintDefaults() }
 	verb := ""
@@ -105,12 +113,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := set.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	if set.NArg() > 0 || (verb != "seed" && verb != "live" && verb != "ingest") {
+	measure, measures := map[string]func(context.Context, io.Writer) error{"ingest": f.ingest, "idle": f.idle, "read": f.read}[verb]
+	if set.NArg() > 0 || (verb != "seed" && verb != "live" && !measures) {
 		set.Usage()
-		return fmt.Errorf("say `z4jload seed`, `z4jload live` or `z4jload ingest`; %q is none of them", strings.TrimSpace(verb+" "+strings.Join(set.Args(), " ")))
+		return fmt.Errorf("say `z4jload` seed, live, ingest, idle or read; %q is none of them", strings.TrimSpace(verb+" "+strings.Join(set.Args(), " ")))
 	}
-	if verb == "ingest" {
-		return f.ingest(ctx, out)
+	if measures {
+		return measure(ctx, out)
 	}
 	if f.rate == 0 {
 		f.rate = 5
