@@ -16,7 +16,7 @@ JOIN agent_status s ON s.agent_id = a.id
 WHERE a.project_id = $1 AND a.revoked_at IS NULL
   AND s.captured_at >= (SELECT min(latest.captured_at) FROM (
       SELECT x.captured_at FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST($2 AS bigint)) AS latest)
-ORDER BY a.id, s.captured_at DESC, s.id DESC
+ORDER BY a.id + 0, s.captured_at DESC, s.id DESC
 LIMIT CAST($3 AS bigint)
 `
 
@@ -26,7 +26,8 @@ type LatestAgentStatusParams struct {
 	MaxRows   int64
 }
 
-// The newest self reports of each agent of a project, newest first per agent.
+// The newest self reports of each agent of a project, newest first per agent. The sum keeps PostgreSQL from walking the
+// reports of all projects for their order: depending on its statistics it would.
 func (q *Queries) LatestAgentStatus(ctx context.Context, db DBTX, arg LatestAgentStatusParams) ([]AgentStatus, error) {
 	rows, err := db.Query(ctx, latestAgentStatus, arg.ProjectID, arg.PerAgent, arg.MaxRows)
 	if err != nil {
