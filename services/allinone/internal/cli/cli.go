@@ -163,7 +163,7 @@ Settings come from the environment, ./.env, config.env and secret.env; see 'z4j 
 	root.Flags().BoolP("version", "V", false, "print the version")
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.versionCommand(), a.doctorCommand(),
+	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.tasksCommand(), a.versionCommand(), a.doctorCommand(),
 		a.superuserCommand(), a.passwordCommand(), a.hostsCommand(), a.migrateCommand(), a.resetSetupCommand(),
 		a.resetCommand(), a.configCommand(), a.metricsTokenCommand(), a.auditCommand(), a.copyCommand(), a.backupCommand(), a.restoreCommand(), a.healthcheckCommand())
 	root.AddCommand(a.singleCommands()...)
