@@ -20,7 +20,7 @@ const control = need("Z4J_E2E_CONTROL");
 const list = `/projects/${project}/tasks`;
 /** What is promised. Two cores are shared with a brain, a worker and a browser, so the median must keep it, not every single one. */
 const target = 500;
-const rounds = 5;
+const rounds = 3;
 
 const s = await Session.open({ base, ...browser() });
 const producer = new Producer(need("Z4J_E2E_PRODUCER"));
