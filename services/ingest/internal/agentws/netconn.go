@@ -4,12 +4,10 @@ package agentws
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,7 +49,7 @@ var readBuffers = sync.Pool{New: func() any { return new([readAhead]byte) }}
 func newGatherConn(conn net.Conn) *gatherConn {
 	c := &gatherConn{Conn: conn}
 	c.attempt = c.fill
-	if sc, ok := conn.(syscall.Conn); ok {
+	if sc, ok := conn.(syscall.Conn); ok && canReadAhead {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
 		}
@@ -97,33 +95,6 @@ func (c *gatherConn) read(p []byte) (int, error) {
 		c.giveBack()
 	}
 	return n, nil
-}
-
-// fill reads what there is into a borrowed buffer; false says that there is nothing yet.
-func (c *gatherConn) fill(fd uintptr) bool {
-	b, ok := readBuffers.Get().(*[readAhead]byte)
-	if !ok {
-		b = new([readAhead]byte)
-	}
-	c.borrowed = b
-	for {
-		n, err := syscall.Read(int(fd), b[:])
-		switch {
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EAGAIN):
-			c.giveBack()
-			return false
-		case err != nil:
-			c.readErr = os.NewSyscallError("read", err)
-		default:
-			c.readN = n
-		}
-		if c.readN == 0 {
-			c.giveBack()
-		}
-		return true
-	}
 }
 
 // giveBack returns the buffer. What a peer sent stays out of what the next one is handed: only what was read is looked at.

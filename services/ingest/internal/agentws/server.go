@@ -170,13 +170,8 @@ type Server struct {
 	conns    map[*Conn]struct{}
 }
 
-const (
-	// readBufferBytes is what the WebSocket layer keeps for each connection; it looks at frames' headers in it. The buffer
-	// that saves system calls is the borrowed one of gatherConn.
-	readBufferBytes = 128
-	// writeBufferBytes is the size of the pooled write buffers; an idle connection holds none.
-	writeBufferBytes = 4096
-)
+// writeBufferBytes is the size of the pooled write buffers; an idle connection holds none.
+const writeBufferBytes = 4096
 
 // New returns a server. Shutdown must be called in the end.
 func New(cfg Config, d Deps) *Server {
