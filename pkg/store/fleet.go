@@ -122,24 +122,50 @@ const (
 	maxStatuses      = 20_000
 )
 
+// The newest self reports of each agent of a project, newest first per agent. SQLite has no LATERAL; PostgreSQL would, without
+// it and with the wrong statistics, read the reports of all projects.
+const (
+	pgLatestStatus = `SELECT s.id, s.agent_id, s.worker_id, s.captured_at, s.payload FROM agents a
+		CROSS JOIN LATERAL (SELECT x.id, x.agent_id, x.worker_id, x.captured_at, x.payload FROM agent_status x
+			WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT $2) AS s
+		WHERE a.project_id = $1 AND a.revoked_at IS NULL
+		ORDER BY a.id, s.captured_at DESC, s.id DESC LIMIT $3`
+	liteLatestStatus = `SELECT s.id, s.agent_id, s.worker_id, s.captured_at, s.payload FROM agents a JOIN agent_status s ON s.agent_id = a.id
+		WHERE a.project_id = $1 AND a.revoked_at IS NULL AND s.captured_at >= (SELECT min(latest.captured_at) FROM (
+			SELECT x.captured_at FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT $2) AS latest)
+		ORDER BY a.id, s.captured_at DESC, s.id DESC LIMIT $3`
+)
+
 // LatestAgentStatus returns the newest self report of every process, by inner agent key, as far as it is among the
 // agent's last reports.
 func (s *Store) LatestAgentStatus(ctx context.Context, projectID int64) (map[int64][]AgentStatus, error) {
-	rows, err := s.q.LatestAgentStatus(ctx, s.eng.read(), db.LatestAgentStatusParams{ProjectID: projectID, PerAgent: statusesPerAgent, MaxRows: maxStatuses})
+	query := pgLatestStatus
+	if s.eng.name() == "sqlite" {
+		query = liteLatestStatus
+	}
+	rows, err := s.eng.read().Query(ctx, query, projectID, int64(statusesPerAgent), int64(maxStatuses))
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' reports: %w", s.err(err))
 	}
+	defer rows.Close()
 	type process struct {
 		agent  int64
 		worker string
 	}
 	seen := map[process]bool{}
 	out := map[int64][]AgentStatus{}
-	for _, r := range rows {
+	for rows.Next() {
+		var r AgentStatus
+		if err := rows.Scan(&r.ID, &r.AgentID, &r.WorkerID, &r.CapturedAt, &r.Payload); err != nil {
+			return nil, fmt.Errorf("read the agents' reports: %w", s.err(err))
+		}
 		if p := (process{r.AgentID, r.WorkerID}); !seen[p] {
 			seen[p] = true
 			out[r.AgentID] = append(out[r.AgentID], r)
 		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the agents' reports: %w", s.err(err))
 	}
 	return out, nil
 }

@@ -28,14 +28,3 @@ JOIN (
 WHERE t.worker_id = @worker_id AND t.engine_id = @engine_id
 ORDER BY t.started_at, t.id
 LIMIT CAST(@max_rows AS bigint);
-
--- name: LatestAgentStatus :many
--- The newest self reports of each agent of a project, newest first per agent. The sum keeps PostgreSQL from walking the
--- reports of all projects for their order: depending on its statistics it would.
-SELECT s.* FROM agents a
-JOIN agent_status s ON s.agent_id = a.id
-WHERE a.project_id = @project_id AND a.revoked_at IS NULL
-  AND s.captured_at >= (SELECT min(latest.captured_at) FROM (
-      SELECT x.captured_at FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST(@per_agent AS bigint)) AS latest)
-ORDER BY a.id + 0, s.captured_at DESC, s.id DESC
-LIMIT CAST(@max_rows AS bigint);

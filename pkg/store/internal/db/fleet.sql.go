@@ -10,50 +10,6 @@ import (
 	"time"
 )
 
-const latestAgentStatus = `-- name: LatestAgentStatus :many
-SELECT s.id, s.agent_id, s.worker_id, s.captured_at, s.payload FROM agents a
-JOIN agent_status s ON s.agent_id = a.id
-WHERE a.project_id = $1 AND a.revoked_at IS NULL
-  AND s.captured_at >= (SELECT min(latest.captured_at) FROM (
-      SELECT x.captured_at FROM agent_status x WHERE x.agent_id = a.id ORDER BY x.captured_at DESC LIMIT CAST($2 AS bigint)) AS latest)
-ORDER BY a.id + 0, s.captured_at DESC, s.id DESC
-LIMIT CAST($3 AS bigint)
-`
-
-type LatestAgentStatusParams struct {
-	ProjectID int64
-	PerAgent  int64
-	MaxRows   int64
-}
-
-// The newest self reports of each agent of a project, newest first per agent. The sum keeps PostgreSQL from walking the
-// reports of all projects for their order: depending on its statistics it would.
-func (q *Queries) LatestAgentStatus(ctx context.Context, db DBTX, arg LatestAgentStatusParams) ([]AgentStatus, error) {
-	rows, err := db.Query(ctx, latestAgentStatus, arg.ProjectID, arg.PerAgent, arg.MaxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []AgentStatus{}
-	for rows.Next() {
-		var i AgentStatus
-		if err := rows.Scan(
-			&i.ID,
-			&i.AgentID,
-			&i.WorkerID,
-			&i.CapturedAt,
-			&i.Payload,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const queueByName = `-- name: QueueByName :one
 
 SELECT id, uid, project_id, engine, name, broker_type, broker_url_hint, last_seen_at, pending_count, depth_at, consumer_count, created_at, updated_at FROM queues WHERE project_id = $1 AND engine = $2 AND name = $3
