@@ -7,15 +7,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
 )
-
-// processKey is an agent process.
-type processKey struct {
-	agent  int64
-	worker string
-}
 
 const pgLockAgents = `SELECT a.id, a.revoked_at IS NULL AND p.is_active FROM agents a JOIN projects p ON p.id = a.project_id
 	WHERE a.id = ANY($1::bigint[]) ORDER BY a.id FOR NO KEY UPDATE OF a`
@@ -55,26 +50,16 @@ func (p *pg) connectMany(ctx context.Context, h db.DBTX, now time.Time, list []*
 		}
 	}
 	// The agents' rows are locked first: connections of one agent queue up there, so that the cap counts every slot taken before.
-	allowed, err := readPairs[int64, bool](ctx, h, pgLockAgents, agents)
-	if err != nil {
+	allowed := map[int64]bool{}
+	var id int64
+	var may bool
+	if err := each(ctx, h, pgLockAgents, []any{agents}, []any{&id, &may}, func() { allowed[id] = may }); err != nil {
 		return err
 	}
 	live, count := map[processKey]string{}, map[int64]int{}
-	rows, err := h.Query(ctx, pgLiveSlots, agents, now)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var k processKey
-		var owner string
-		if err := rows.Scan(&k.agent, &k.worker, &owner); err != nil {
-			return err
-		}
-		live[k] = owner
-		count[k.agent]++
-	}
-	if err := rows.Err(); err != nil {
+	var k processKey
+	var owner string
+	if err := each(ctx, h, pgLiveSlots, []any{agents, now}, []any{&k.agent, &k.worker, &owner}, func() { live[k] = owner; count[k.agent]++ }); err != nil {
 		return err
 	}
 	lease := now.Add(list[0].Lease)
@@ -82,10 +67,10 @@ func (p *pg) connectMany(ctx context.Context, h db.DBTX, now time.Time, list []*
 	var s slotArrays
 	byKey := make(map[processKey]*Connected, len(list))
 	for i, c := range list {
-		k := processKey{c.Agent.ID, c.WorkerID}
+		k := c.process()
 		taken, held := live[k]
-		switch ok, found := allowed[c.Agent.ID]; {
-		case !found || !ok:
+		switch {
+		case !allowed[c.Agent.ID]:
 			return ErrAgentBarred
 		case !held && c.Cap > 0 && count[k.agent] >= c.Cap:
 			return ErrSlotsFull
@@ -102,20 +87,20 @@ func (p *pg) connectMany(ctx context.Context, h db.DBTX, now time.Time, list []*
 		a.version); err != nil {
 		return err
 	}
-	rows, err = h.Query(ctx, pgTakeSlots, now, list[0].Owner, lease, s.id, s.agent, s.project, s.worker, s.role, s.framework, s.pid, s.started, s.features)
+	var generation int64
+	return each(ctx, h, pgTakeSlots,
+		[]any{now, list[0].Owner, lease, s.id, s.agent, s.project, s.worker, s.role, s.framework, s.pid, s.started, s.features},
+		[]any{&k.agent, &k.worker, &generation}, func() { byKey[k].Slot.Generation = generation })
+}
+
+// each runs a query and calls fn for each row, scanned into dest.
+func each(ctx context.Context, h db.DBTX, query string, args, dest []any, fn func()) error {
+	rows, err := h.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var k processKey
-		var generation int64
-		if err := rows.Scan(&k.agent, &k.worker, &generation); err != nil {
-			return err
-		}
-		byKey[k].Slot.Generation = generation
-	}
-	return rows.Err()
+	_, err = pgx.ForEachRow(rows, dest, func() error { fn(); return nil })
+	return err
 }
 
 // agentArrays are what connecting agents say of themselves; an agent with several processes is told by the last of them.
@@ -155,25 +140,6 @@ func (s *slotArrays) add(c *Connect) {
 	s.pid, s.started = append(s.pid, c.PID), append(s.started, c.StartedAt)
 }
 
-// readPairs reads two columns into a map.
-func readPairs[K comparable, V any](ctx context.Context, h db.DBTX, query string, args ...any) (map[K]V, error) {
-	rows, err := h.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := map[K]V{}
-	for rows.Next() {
-		var k K
-		var v V
-		if err := rows.Scan(&k, &v); err != nil {
-			return nil, err
-		}
-		out[k] = v
-	}
-	return out, rows.Err()
-}
-
 const pgTouchAgents = `WITH due AS (SELECT id FROM agents WHERE id = ANY($2::bigint[]) ORDER BY id FOR NO KEY UPDATE)
 	UPDATE agents SET last_seen_at = $1, state = 'online', updated_at = $1,
 	last_event_at = CASE WHEN agents.id = ANY($3::bigint[]) THEN $1 ELSE last_event_at END
@@ -188,20 +154,10 @@ const pgTouchWorkers = `WITH due AS (SELECT w.id FROM agent_workers w JOIN unnes
 
 // touchAgents marks agents as heard of, those of events also as having sent one, and returns the changed ones.
 func (o pgIngest) touchAgents(ctx context.Context, now time.Time, agents, events []int64) ([]int64, error) {
-	rows, err := o.db.Query(ctx, pgTouchAgents, now, agents, events)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var changed []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		changed = append(changed, id)
-	}
-	return changed, rows.Err()
+	var id int64
+	err := each(ctx, o.db, pgTouchAgents, []any{now, agents, events}, []any{&id}, func() { changed = append(changed, id) })
+	return changed, err
 }
 
 func (o pgIngest) touchProcesses(ctx context.Context, now time.Time, list []processKey) error {

@@ -83,6 +83,18 @@ type Connect struct {
 	Cap int
 }
 
+// processKey is an agent process. Rows of several are locked in the order of their keys.
+type processKey struct {
+	agent  int64
+	worker string
+}
+
+func (k processKey) compare(o processKey) int {
+	return cmp.Or(cmp.Compare(k.agent, o.agent), cmp.Compare(k.worker, o.worker))
+}
+
+func (c *Connect) process() processKey { return processKey{c.Agent.ID, c.WorkerID} }
+
 // Slot is a taken worker slot. Generation rises with every connection, on whatever replica, and fences older ones.
 type Slot struct {
 	AgentID    int64
@@ -130,13 +142,12 @@ func (s *Store) connectAll(ctx context.Context, list []Connect, out []Connected)
 	seen, distinct := make(map[processKey]bool, len(list)), true
 	for i := range order {
 		order[i] = i
-		k := processKey{list[i].Agent.ID, list[i].WorkerID}
+		k := list[i].process()
 		distinct = distinct && !seen[k] && list[i].Owner == list[0].Owner && list[i].Lease == list[0].Lease
 		seen[k] = true
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		x, y := &list[a], &list[b]
-		return cmp.Or(cmp.Compare(x.Agent.ID, y.Agent.ID), cmp.Compare(x.WorkerID, y.WorkerID))
+		return list[a].process().compare(list[b].process())
 	})
 	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if p, ok := s.eng.(*pg); ok && distinct {
@@ -216,7 +227,7 @@ func (s *Store) ReleaseSlot(ctx context.Context, owner string, slot Slot) error 
 	err := s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		now := s.Now()
 		// The agent's row first, as those do who take slots.
-		if err := tx.lockRow(ctx, "agents", slot.AgentID); err != nil {
+		if err := tx.lockAgent(ctx, slot.AgentID); err != nil {
 			return err
 		}
 		n, err := s.q.ReleaseSlot(ctx, tx.db, db.ReleaseSlotParams{
@@ -238,13 +249,12 @@ func (s *Store) ReleaseSlot(ctx context.Context, owner string, slot Slot) error 
 	return nil
 }
 
-// lockRow locks a row against others who change it, on a database that lets several write at a time. The table's name is a
-// constant of the caller.
-func (tx *Tx) lockRow(ctx context.Context, table string, id int64) error {
+// lockAgent locks an agent's row against others who change it, on a database that lets several write at a time.
+func (tx *Tx) lockAgent(ctx context.Context, id int64) error {
 	if tx.s.eng.name() == "sqlite" {
 		return nil
 	}
-	_, err := tx.db.Exec(ctx, "SELECT id FROM "+table+" WHERE id = $1 FOR NO KEY UPDATE", id)
+	_, err := tx.db.Exec(ctx, "SELECT id FROM agents WHERE id = $1 FOR NO KEY UPDATE", id)
 	return err
 }
 

@@ -148,18 +148,14 @@ func (s *Store) LatestAgentStatus(ctx context.Context, projectID int64) (map[int
 		return nil, fmt.Errorf("read the agents' reports: %w", s.err(err))
 	}
 	defer rows.Close()
-	type process struct {
-		agent  int64
-		worker string
-	}
-	seen := map[process]bool{}
+	seen := map[processKey]bool{}
 	out := map[int64][]AgentStatus{}
 	for rows.Next() {
 		var r AgentStatus
 		if err := rows.Scan(&r.ID, &r.AgentID, &r.WorkerID, &r.CapturedAt, &r.Payload); err != nil {
 			return nil, fmt.Errorf("read the agents' reports: %w", s.err(err))
 		}
-		if p := (process{r.AgentID, r.WorkerID}); !seen[p] {
+		if p := (processKey{r.AgentID, r.WorkerID}); !seen[p] {
 			seen[p] = true
 			out[r.AgentID] = append(out[r.AgentID], r)
 		}

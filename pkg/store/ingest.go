@@ -73,7 +73,8 @@ type ingestOps interface {
 	// insertEvents reports for each row whether it was new.
 	insertEvents(ctx context.Context, rows []eventRow) ([]bool, error)
 	insertLoose(ctx context.Context, rows []looseRow) ([]bool, error)
-	// touchAgents marks agents as heard of, those of events also as having sent one, and returns the changed ones.
+	// touchAgents marks agents as heard of, those of events also as having sent one, and returns the changed ones. Both
+	// lists are sorted.
 	touchAgents(ctx context.Context, now time.Time, agents, events []int64) ([]int64, error)
 	// touchProcesses marks agents' processes as heard of.
 	touchProcesses(ctx context.Context, now time.Time, list []processKey) error

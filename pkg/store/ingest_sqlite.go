@@ -244,7 +244,7 @@ func (o liteIngest) touchAgents(ctx context.Context, now time.Time, agents, even
 	var changed []int64
 	for _, id := range agents {
 		var event *time.Time
-		if slices.Contains(events, id) {
+		if _, ok := slices.BinarySearch(events, id); ok {
 			event = &now
 		}
 		tag, err := o.db.Exec(ctx, liteTouchAgent, now, event, id)

@@ -4,7 +4,6 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -238,9 +237,7 @@ func (b *ingestBatch) touch(ctx context.Context) error {
 		}
 	}
 	if len(b.processes) > 0 {
-		list := slices.SortedFunc(maps.Keys(b.processes), func(x, y processKey) int {
-			return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.worker, y.worker))
-		})
+		list := slices.SortedFunc(maps.Keys(b.processes), processKey.compare)
 		if err := b.ops.touchProcesses(ctx, b.now, list); err != nil {
 			return fmt.Errorf("touch agents' processes: %w", err)
 		}

@@ -3,7 +3,6 @@
 package store
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,35 +34,17 @@ func (m *ContentMatch) sql(b *builder, engine string) string {
 		return "(" + column + " IS NOT NULL AND " + anyText(b, column, m.Texts) + ")"
 	}
 	if engine == "sqlite" {
-		return m.lite(b, column)
+		// Paths tell positions from keys there: a number in a path may be either.
+		var parts []string
+		for _, path := range litePaths(m.Path) {
+			p := b.arg(path)
+			parts = append(parts, anyText(b, "(CASE json_type("+column+", "+p+") WHEN 'text' THEN "+column+" ->> "+p+" WHEN 'null' THEN NULL ELSE "+column+" -> "+p+" END)", m.Texts))
+		}
+		return "coalesce(CASE WHEN json_valid(" + column + ") THEN " + strings.Join(parts, " OR ") + " END, 0)"
 	}
 	// A text with a NUL can't be taken out of its JSON.
 	member := "CASE WHEN " + column + " IS JSON AND position('\\u0000' IN " + column + ") = 0 THEN " + column + "::json #>> " + b.arg(m.Path) + "::text[] END"
 	return "coalesce(" + anyText(b, "("+member+")", m.Texts) + ", false)"
-}
-
-// lite is the condition on SQLite, whose paths tell positions from keys: a number in a path may be either.
-func (m *ContentMatch) lite(b *builder, column string) string {
-	var parts []string
-	for _, path := range litePaths(m.Path) {
-		p := b.arg(path)
-		for _, t := range m.Texts {
-			if t.Match != MatchExact {
-				parts = append(parts, "lower("+column+" ->> "+p+") LIKE "+b.arg(t.pattern())+` ESCAPE '\'`)
-				continue
-			}
-			// The JSON text of the member, as a string or as it is: ->> would make true and 1 the same.
-			quoted, err := json.Marshal(t.Text)
-			if err != nil {
-				continue // no text is unencodable
-			}
-			parts = append(parts, "("+column+" -> "+p+") IN (json("+b.arg(string(quoted))+"), "+b.arg(t.Text)+")")
-		}
-	}
-	if len(parts) == 0 {
-		return "0"
-	}
-	return "coalesce(CASE WHEN json_valid(" + column + ") THEN " + strings.Join(parts, " OR ") + " END, 0)"
 }
 
 // litePaths spells a path for SQLite, once with numbers as positions and once as keys.

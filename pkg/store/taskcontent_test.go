@@ -24,6 +24,7 @@ func TestTaskContent(t *testing.T) {
 			{"text", `["42"]`, `{"customer_id":"42","paid":1,"note":"Straße \"7\""}`, `"sent"`},
 			{"deep", `[{"sku":"A-1"},{"sku":"B-2"}]`, `{"order":{"0":"zero","lines":[{"sku":"C-3"}]}}`, `null`},
 			{"nul", `["a\u0000b"]`, `{"customer_id":"\u0000"}`, `"x"`},
+			{"signs", `["a<b&c"]`, `{"note":"Stra\u00dfe","none":null}`, `true`},
 			{"broken", `[42, "cut off her`, `not json`, `(1, 2)`},
 		}
 		var events []store.IngestEvent
@@ -47,6 +48,10 @@ func TestTaskContent(t *testing.T) {
 			{store.ContentKwargs, "customer_id", store.MatchExact, []string{"4"}, ""},
 			{store.ContentKwargs, "customer_id", store.MatchGlob, []string{"4*"}, "number text"},
 			{store.ContentKwargs, "paid", store.MatchExact, []string{"true"}, "number"},
+			{store.ContentKwargs, "paid", store.MatchGlob, []string{"tr*"}, "number"},
+			{store.ContentKwargs, "note", store.MatchExact, []string{"Straße"}, "signs"},
+			{store.ContentKwargs, "none", store.MatchExact, []string{"null"}, ""},
+			{store.ContentArgs, "0", store.MatchExact, []string{"a<b&c"}, "signs"},
 			{store.ContentKwargs, "paid", store.MatchExact, []string{"1"}, "text"},
 			{store.ContentKwargs, "note", store.MatchExact, []string{`Straße "7"`}, "text"},
 			{store.ContentArgs, "0", store.MatchExact, []string{"42"}, "number text"},

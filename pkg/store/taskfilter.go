@@ -456,6 +456,9 @@ func (f *TaskFilter) bare() bool {
 	return f.quiet() && len(f.Also) == 0 && f.Not.quiet() && len(f.Not.States) == 0 && f.Since == nil && f.Until == nil && f.MinRuntimeMS == nil && f.MaxRuntimeMS == nil
 }
 
+// NoTerms reports whether the terms ask for nothing.
+func (t *TaskTerms) NoTerms() bool { return len(t.States) == 0 && t.quiet() }
+
 // quiet reports whether the terms ask for nothing, states aside.
 func (t *TaskTerms) quiet() bool {
 	return len(t.Priorities)+len(t.Engines)+len(t.Queues)+len(t.Workers)+len(t.Names)+len(t.IDs)+len(t.Exceptions)+len(t.Issues)+len(t.Search)+len(t.Content) == 0

@@ -25,9 +25,9 @@ func Narrow(f *store.TaskFilter, text string, now time.Time) error {
 	}
 	asked := termsOf(q, false)
 	f.Not = termsOf(q, true)
-	if empty(&f.TaskTerms) {
+	if f.NoTerms() {
 		f.TaskTerms = asked
-	} else if !empty(&asked) {
+	} else if !asked.NoTerms() {
 		f.Also = append(f.Also, asked)
 	}
 	since, until := q.Window(now)
@@ -43,11 +43,6 @@ func Narrow(f *store.TaskFilter, text string, now time.Time) error {
 	}
 	f.MaxRuntimeMS = most
 	return nil
-}
-
-func empty(t *store.TaskTerms) bool {
-	return len(t.States)+len(t.Priorities)+len(t.Engines)+len(t.Queues)+len(t.Workers)+len(t.Names)+len(t.IDs)+len(t.Exceptions)+
-		len(t.Issues)+len(t.Search)+len(t.Content) == 0
 }
 
 func termsOf(q *taskquery.Query, negated bool) store.TaskTerms {

@@ -43,10 +43,9 @@ type mac struct{ key [32]byte }
 
 // macState is what one signature needs.
 type macState struct {
-	h    hash.Hash
-	pad  [sha256.BlockSize]byte
-	sum  [sha256.Size]byte
-	text [2 * sha256.Size]byte
+	h   hash.Hash
+	pad [sha256.BlockSize]byte
+	sum [sha256.Size]byte
 }
 
 //nolint:gochecknoglobals // a pool is of the process
@@ -65,8 +64,7 @@ func (m *mac) sign(dst, text []byte) []byte {
 	s.h.Reset()
 	s.keyed(&m.key, 0x5c)
 	s.h.Write(sum)
-	hex.Encode(s.text[:], s.h.Sum(s.sum[:0]))
-	dst = append(dst, s.text[:]...)
+	dst = hex.AppendEncode(dst, s.h.Sum(s.sum[:0]))
 	clear(s.pad[:])
 	macStates.Put(s)
 	return dst

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,25 +18,11 @@ func (f *flags) idle(ctx context.Context, out io.Writer) error {
 	if f.connections < 1 || f.length <= 0 {
 		return errors.New("--connections must be 1 or more, --for above 0")
 	}
-	var names []string
-	for i := 0; i*perAgent < f.connections; i++ {
-		names = append(names, fmt.Sprintf("idle-%d", i))
-	}
-	creds, err := f.agents(ctx, names)
+	configs, err := f.connect(ctx, "idle")
 	if err != nil {
 		return err
 	}
-	if most := len(creds) * perAgent; f.connections > most {
-		return fmt.Errorf("%d connections need %d agents, because one may open about %d: give more --env-file, or --email and --password, with which agents are created",
-			f.connections, len(names), perAgent)
-	}
-	fleet := &loadgen.Fleet{}
-	for i := range f.connections {
-		c := creds[i/perAgent]
-		fleet.Agents = append(fleet.Agents, loadgen.Config{
-			URL: strings.TrimRight(f.url, "/"), Token: c.Token, HMACSecret: c.HMACSecret, WorkerID: fmt.Sprintf("idle-%d-1", i),
-		})
-	}
+	fleet := &loadgen.Fleet{Agents: configs}
 	ctx, cancel := context.WithTimeout(ctx, f.length)
 	defer cancel()
 	var wg sync.WaitGroup

@@ -16,36 +16,46 @@ import (
 // perAgent is how many connections share an agent: a token has a limited number of worker slots.
 const perAgent = 50
 
+// connect finds or makes the agents for --connections connections, perAgent of them each, and returns one Config a connection.
+func (f *flags) connect(ctx context.Context, prefix string) ([]loadgen.Config, error) {
+	var names []string
+	for i := 0; i*perAgent < f.connections; i++ {
+		names = append(names, fmt.Sprintf("%s-%d", prefix, i))
+	}
+	creds, err := f.agents(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	if most := len(creds) * perAgent; f.connections > most {
+		return nil, fmt.Errorf("%d connections need %d agents, because one may open about %d: give more --env-file, or --email and --password, with which agents are created",
+			f.connections, len(names), perAgent)
+	}
+	configs := make([]loadgen.Config, f.connections)
+	for i := range configs {
+		c := creds[i/perAgent]
+		configs[i] = loadgen.Config{
+			URL: strings.TrimRight(f.url, "/"), Token: c.Token, HMACSecret: c.HMACSecret, WorkerID: fmt.Sprintf("%s-%d-1", prefix, i),
+		}
+	}
+	return configs, nil
+}
+
 // ingest measures how many events the brain takes in, or how long it needs at a fixed rate.
 func (f *flags) ingest(ctx context.Context, out io.Writer) error {
 	if f.connections < 1 || f.perFrame < 1 || f.length <= 0 || f.rate < 0 {
 		return errors.New("--connections and --events-per-frame must be 1 or more, --for above 0, --rate 0 or more")
 	}
-	var names []string
-	for i := 0; i*perAgent < f.connections; i++ {
-		names = append(names, fmt.Sprintf("load-%d", i))
-	}
-	creds, err := f.agents(ctx, names)
+	configs, err := f.connect(ctx, "load")
 	if err != nil {
 		return err
-	}
-	if most := len(creds) * perAgent; f.connections > most {
-		return fmt.Errorf("%d connections need %d agents, because one may open about %d: give more --env-file, or --email and --password, with which agents are created",
-			f.connections, len(names), perAgent)
 	}
 	base := strings.TrimRight(f.url, "/")
 	load := loadgen.Load{
 		EventsPerFrame: f.perFrame, Window: f.window, For: f.length, Rate: f.rate, Latency: new(loadgen.Latencies),
-		Prefix: fmt.Sprintf("load-%x", time.Now().Unix()),
+		Prefix: fmt.Sprintf("load-%x", time.Now().Unix()), Agents: configs,
 	}
 	if load.Window < 1 {
 		load.Window = max(8, 256/f.perFrame)
-	}
-	for i := range f.connections {
-		c := creds[i/perAgent%len(creds)]
-		load.Agents = append(load.Agents, loadgen.Config{
-			URL: base, Token: c.Token, HMACSecret: c.HMACSecret, WorkerID: fmt.Sprintf("load-%d-1", i),
-		})
 	}
 	var push *loadgen.Push
 	if f.session != nil {

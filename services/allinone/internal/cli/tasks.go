@@ -133,13 +133,7 @@ func (a *app) listTasks(tasks []store.TaskView, limit int) error {
 	_, _ = fmt.Fprintln(table, "RECEIVED\tSTATE\tTASK\tQUEUE\tRAN\tENGINE\tID")
 	for i := range tasks {
 		t := &tasks[i]
-		at, ran, queue := t.ReceivedAt, "-", "-"
-		if at == nil {
-			at = t.StartedAt
-		}
-		if at == nil {
-			at = &t.SeenAt
-		}
+		at, ran, queue := store.TasksByTime.CursorOf(&t.Task).At, "-", "-"
 		if t.RuntimeMS != nil {
 			ran = (time.Duration(*t.RuntimeMS) * time.Millisecond).String()
 		}
