@@ -192,9 +192,22 @@ func project(path string) string { return "/projects/" + Project + path }
 // Mint creates an agent.
 func (c *Client) Mint(t testing.TB, name string) Credentials {
 	t.Helper()
-	var cred Credentials
-	c.Must(t, http.MethodPost, project("/agents"), map[string]any{"name": name}, http.StatusCreated, &cred)
+	cred, err := c.TryMint(name)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return cred
+}
+
+// TryMint is Mint for a brain that may be away.
+func (c *Client) TryMint(name string) (Credentials, error) {
+	var cred Credentials
+	path := project("/agents")
+	status, text, err := c.Do(http.MethodPost, path, map[string]any{"name": name}, &cred)
+	if err == nil && status != http.StatusCreated {
+		err = fmt.Errorf("POST %s answered %d, want %d: %s", path, status, http.StatusCreated, text)
+	}
+	return cred, err
 }
 
 // Agent reads one agent from the list.
