@@ -133,3 +133,6 @@ func (s *Store) ContentForTest(ctx context.Context, lite *Store) (map[string][][
 	}
 	return content, nil
 }
+
+// MapPostgresForTest classifies an error as PostgreSQL's.
+func MapPostgresForTest(err error) error { return (*pg)(nil).mapErr(err) }

@@ -6,11 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -246,20 +247,30 @@ func (p *pg) mapErr(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return tagged{domain.ErrNotFound, err}
 	}
+	// Whatever keeps the server from being reached, the server's own words included, says nothing of what was to be stored.
+	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok && ce != nil {
+		return tagged{domain.ErrTransient, err}
+	}
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
 		case pe.Code == "23505":
 			return tagged{domain.ErrConflict, err}
-		case pe.Code == "40001", pe.Code == "40P01", pe.Code == "55P03", pe.Code == "57014", pe.Code == "57P01",
-			strings.HasPrefix(pe.Code, "08"), strings.HasPrefix(pe.Code, "53"):
+		case pe.Code == "55P03", pe.Code == readOnly, slices.Contains(transientClasses(), pe.Code[:min(2, len(pe.Code))]):
 			return tagged{domain.ErrTransient, err}
 		}
 		return err
 	}
 	var ne net.Error
-	var ce *pgconn.ConnectError
-	if errors.As(err, &ne) || errors.As(err, &ce) || pgconn.SafeToRetry(err) {
+	if errors.As(err, &ne) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err) {
 		return tagged{domain.ErrTransient, err}
 	}
 	return err
 }
+
+// readOnly is the code of a write on a server that has become a standby.
+const readOnly = "25006"
+
+// transientClasses are the classes of SQLSTATE that speak of the server's state, not of the statement: lost connections,
+// serialization and deadlock, lacking resources, operators' and the server's own interventions (starting, stopping, a
+// cancelled statement), failures of the system under it. PostgreSQL's manual, appendix A.
+func transientClasses() []string { return []string{"08", "40", "53", "57", "58"} }
