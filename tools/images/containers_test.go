@@ -158,8 +158,8 @@ func tryReport(ctx context.Context, url string, client *harness.Client, name str
 	if err != nil {
 		return fmt.Errorf("%d of 6 events were acknowledged: %w", result.Acked, err)
 	}
-	if result.Acked != 6 {
-		return fmt.Errorf("%d of 6 events were acknowledged", result.Acked)
+	if err := harness.Equal("acknowledged events", result.Acked, 6); err != nil {
+		return err
 	}
 	if err := trySeen(client, name); err != nil {
 		return err
@@ -186,15 +186,15 @@ func trySeen(client *harness.Client, name string) error {
 		if err != nil {
 			return err
 		}
-		if task.State != "success" {
-			return fmt.Errorf("task %s is %q", id, task.State)
+		if err := harness.Equal("state of task "+id, task.State, "success"); err != nil {
+			return err
 		}
 		events, err := client.Events("celery", id)
 		if err != nil {
 			return err
 		}
-		if len(events) != 3 {
-			return fmt.Errorf("task %s has %d events, want 3", id, len(events))
+		if err := harness.Equal("events of task "+id, len(events), 3); err != nil {
+			return err
 		}
 	}
 	return nil

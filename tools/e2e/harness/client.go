@@ -105,28 +105,26 @@ func (c *Client) Do(method, path string, body, out any) (int, string, error) {
 	return resp.StatusCode, string(text), nil
 }
 
+// want is Do for which any other status is an error.
+func (c *Client) want(method, path string, body any, status int, out any) error {
+	got, text, err := c.Do(method, path, body, out)
+	if err == nil && got != status {
+		err = fmt.Errorf("%s %s answered %d, want %d: %s", method, path, got, status, text)
+	}
+	return err
+}
+
 // Must is Do that fails the test on any other status.
 func (c *Client) Must(t testing.TB, method, path string, body any, status int, out any) {
 	t.Helper()
-	got, text, err := c.Do(method, path, body, out)
-	if err != nil {
+	if err := c.want(method, path, body, status, out); err != nil {
 		t.Fatal(err)
-	}
-	if got != status {
-		t.Fatalf("%s %s answered %d, want %d: %s", method, path, got, status, text)
 	}
 }
 
 // Get reads a path that must exist.
 func (c *Client) Get(path string, out any) error {
-	status, text, err := c.Do(http.MethodGet, path, nil, out)
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK {
-		return fmt.Errorf("GET %s answered %d: %s", path, status, text)
-	}
-	return nil
+	return c.want(http.MethodGet, path, nil, http.StatusOK, out)
 }
 
 // Task is what the tests look at in a task.
@@ -200,13 +198,8 @@ func (c *Client) Mint(t testing.TB, name string) Credentials {
 }
 
 // TryMint is Mint for a brain that may be away.
-func (c *Client) TryMint(name string) (Credentials, error) {
-	var cred Credentials
-	path := project("/agents")
-	status, text, err := c.Do(http.MethodPost, path, map[string]any{"name": name}, &cred)
-	if err == nil && status != http.StatusCreated {
-		err = fmt.Errorf("POST %s answered %d, want %d: %s", path, status, http.StatusCreated, text)
-	}
+func (c *Client) TryMint(name string) (cred Credentials, err error) {
+	err = c.want(http.MethodPost, project("/agents"), map[string]any{"name": name}, http.StatusCreated, &cred)
 	return cred, err
 }
 
