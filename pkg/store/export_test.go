@@ -136,3 +136,15 @@ func (s *Store) ContentForTest(ctx context.Context, lite *Store) (map[string][][
 
 // MapPostgresForTest classifies an error as PostgreSQL's.
 func MapPostgresForTest(err error) error { return (*pg)(nil).mapErr(err) }
+
+// WriteByReaderForTest is what becomes of a write where the database can only be read.
+func (s *Store) WriteByReaderForTest(ctx context.Context) error {
+	_, err := s.eng.read().Exec(ctx, "DELETE FROM meta")
+	return s.err(err)
+}
+
+// BackendForTest is the process of the server behind the transaction.
+func (tx *Tx) BackendForTest(ctx context.Context) (pid int64, err error) {
+	err = tx.db.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
+	return pid, err
+}

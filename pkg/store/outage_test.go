@@ -3,6 +3,7 @@
 package store_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/store"
+	"github.com/z4jdev/z4j/pkg/store/storetest"
 )
 
 // What a PostgreSQL server says of itself is no fault of what was to be stored: a frame that met it must be kept.
@@ -40,6 +42,32 @@ func TestServerTroubleIsTransient(t *testing.T) {
 		if !errors.Is(err, domain.ErrTransient) {
 			t.Errorf("refused with %s: %v", code, err)
 		}
+	}
+}
+
+// A disk that can only be read is no fault of the frame either.
+func TestReadOnlyFileIsTransient(t *testing.T) {
+	t.Parallel()
+	if err := storetest.SQLite(t).WriteByReaderForTest(t.Context()); !errors.Is(err, domain.ErrTransient) {
+		t.Errorf("a write to what can't be written: %v", err)
+	}
+}
+
+// A commit whose connection is lost may have happened: what it does must not be done again.
+func TestLostCommitIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	s, killer := storetest.Postgres(t), storetest.Postgres(t)
+	runs := 0
+	err := s.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		runs++
+		pid, err := tx.BackendForTest(ctx)
+		if err != nil {
+			return err
+		}
+		return killer.ExecForTest(t.Context(), "SELECT pg_terminate_backend($1::int, 10000)", []any{pid})
+	})
+	if !errors.Is(err, domain.ErrTransient) || runs != 1 {
+		t.Errorf("ran %d times, want once: %v", runs, err)
 	}
 }
 

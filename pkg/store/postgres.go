@@ -248,7 +248,7 @@ func (p *pg) mapErr(err error) error {
 		return tagged{domain.ErrNotFound, err}
 	}
 	// Whatever keeps the server from being reached, the server's own words included, says nothing of what was to be stored.
-	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok && ce != nil {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return tagged{domain.ErrTransient, err}
 	}
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {

@@ -281,7 +281,9 @@ func (l *lite) mapErr(err error) error {
 			return tagged{domain.ErrConflict, err}
 		}
 		switch se.Code() & 0xff {
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL:
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
+			sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CORRUPT:
+			// The state of the file, the disk or the process, not of what was to be stored.
 			return tagged{domain.ErrTransient, err}
 		}
 	}

@@ -220,7 +220,8 @@ var ErrNestedTx = errors.New("store: a transaction is already open in this call"
 const txAttempts = 4
 
 // InTx runs fn in one write transaction: committed when fn returns nil, rolled back otherwise.
-// fn may run again after a deadlock, so it must only act through tx. Use the ctx given to fn.
+// fn may run again after a deadlock, so it must only act through tx. Use the ctx given to fn. When the commit itself fails, it
+// may have happened: nothing is tried again then.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	return s.inTx(ctx, false, fn)
 }
@@ -252,10 +253,13 @@ func (s *Store) inTx(ctx context.Context, bulk bool, fn func(ctx context.Context
 func (s *Store) attemptTx(ctx context.Context, bulk bool, fn func(ctx context.Context, tx *Tx) error) error {
 	var err error
 	for range txAttempts {
+		committing := false
 		err = s.eng.tx(context.WithValue(ctx, txKey{s}, true), bulk, func(ctx context.Context, h db.DBTX) error {
-			return fn(ctx, &Tx{s: s, db: h})
+			err := fn(ctx, &Tx{s: s, db: h})
+			committing = err == nil
+			return err
 		})
-		if err = s.err(err); !errors.Is(err, domain.ErrTransient) || bulk || ctx.Err() != nil || s.eng.outOfTime(err) {
+		if err = s.err(err); !errors.Is(err, domain.ErrTransient) || committing || bulk || ctx.Err() != nil || s.eng.outOfTime(err) {
 			return err
 		}
 		s.unlucky.Add(1)
