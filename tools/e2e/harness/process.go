@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -175,15 +177,31 @@ func (p *Process) saveLog(t testing.TB) {
 	t.Logf("output of %s:\n%s", p.name, text)
 }
 
-// FreePort returns a loopback port that nothing listens on.
+// Ports that FreePort gives out. They lie below those that Linux takes for the near end of connections: one of these may be in
+// use the moment after it was found free.
+const (
+	firstPort = 15_000
+	portCount = 17_000
+)
+
+// portsGiven counts the ports that were given out, so that none is twice.
+var portsGiven atomic.Int64
+
+// FreePort returns a loopback port that nothing listens on, and that no other call returns.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var last error
+	for range 100 {
+		port := firstPort + (101*os.Getpid()+int(portsGiven.Add(1)))%portCount // test processes begin at different places
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+		last = err
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatalf("no port is free: %v", last)
+	return 0
 }
 
 // Root is the repository's directory.
