@@ -46,10 +46,24 @@ export async function taskPage(s, producer, list) {
 
   await s.step("a retry takes other arguments, and refuses what is no JSON", async () => {
     const id = await producer.send("shop.boom", ["first words"]);
+    // The dialog is open before it is known which agents there are, as on a slow line.
+    const agents = "**/api/v1/projects/*/agents";
+    let go = () => undefined;
+    const asked = new Promise((resolve) => {
+      go = resolve;
+    });
+    await page.route(agents, async (route) => {
+      await asked;
+      await route.continue();
+    });
     await open(id);
     await verdict("Failed: ValueError: first words").waitFor({ timeout: 30_000 });
     await page.getByTestId("retry").click();
     const dialog = page.getByRole("dialog");
+    await dialog.getByText("Checking which agents are online").first().waitFor();
+    go();
+    await dialog.getByText("Carried out by agent").waitFor();
+    await page.unroute(agents);
     await dialog.getByText("These instead").click();
     const field = dialog.getByLabel("Arguments (JSON list)", { exact: true });
     await field.fill('["other words"');

@@ -109,9 +109,15 @@ export function TaskActions({
           ))}
         </ul>
       )}
-      {dialog === "retry" && <Retry {...props} agents={retry.agents} asIs={asIs} onIssued={done} />}
-      {dialog === "cancel" && <Cancel {...props} agents={cancel.agents} onIssued={done} />}
-      {dialog === "rate_limit" && <RateLimit {...props} agents={rate.agents} onIssued={done} />}
+      {dialog === "retry" && (
+        <Retry {...props} agents={retry.agents} nobody={retry.nobody} asIs={asIs} onIssued={done} />
+      )}
+      {dialog === "cancel" && (
+        <Cancel {...props} agents={cancel.agents} nobody={cancel.nobody} onIssued={done} />
+      )}
+      {dialog === "rate_limit" && (
+        <RateLimit {...props} agents={rate.agents} nobody={rate.nobody} onIssued={done} />
+      )}
       {dialog === "delete" && <Delete {...props} />}
     </div>
   );

@@ -20,7 +20,10 @@ import { displayName, isTerminal } from "./verdict";
 interface DialogProps {
   slug: string;
   task: Task;
+  /** Who can carry it out, the best first. They may come while the dialog is open. */
   agents: Agent[];
+  /** Why there are none. */
+  nobody: string | null;
   onClose: () => void;
   onIssued: (...commands: Command[]) => void;
 }
@@ -45,20 +48,30 @@ function useSend(slug: string, kind: string, onIssued: (...commands: Command[]) 
   });
 }
 
+/** useAgent is who is told: the one that was picked, while it can be, else the best. Null while there is nobody. */
+function useAgent(agents: Agent[]): [id: string | null, pick: (id: string) => void] {
+  const [picked, pick] = useState<string | null>(null);
+  const agent = agents.find((each) => each.id === picked) ?? agents[0];
+  return [agent?.id ?? null, pick];
+}
+
 function AgentPick({
   agents,
+  nobody,
   value,
   onChange,
 }: {
   agents: Agent[];
-  value: string;
+  nobody: string | null;
+  value: string | null;
   onChange: (id: string) => void;
 }) {
-  if (agents.length <= 1) return <p className="text-soft">Carried out by agent {agents[0]?.name}.</p>;
+  if (!agents[0]) return <p className="text-soft">{nobody}.</p>;
+  if (agents.length === 1) return <p className="text-soft">Carried out by agent {agents[0].name}.</p>;
   return (
     <label className="block space-y-1">
       <span className="block font-medium">Agent</span>
-      <select className={inputClass} value={value} onChange={(event) => onChange(event.target.value)}>
+      <select className={inputClass} value={value ?? ""} onChange={(event) => onChange(event.target.value)}>
         <AgentOptions agents={agents} />
       </select>
     </label>
@@ -91,6 +104,7 @@ export function Retry({
   slug,
   task,
   agents,
+  nobody,
   asIs,
   onClose,
   onIssued,
@@ -100,8 +114,9 @@ export function Retry({
 }) {
   const reference = asIs === null;
   const before = { args: editable(task.args, "[]"), kwargs: editable(task.kwargs, "{}") };
-  const [agent, setAgent] = useState(agents[0]?.id ?? "");
-  const [own, setOwn] = useState(!reference);
+  const [agent, setAgent] = useAgent(agents);
+  const [asked, setOwn] = useState<boolean | null>(null);
+  const own = asked ?? !reference;
   const [args, setArgs] = useState(before.args.text);
   const [kwargs, setKwargs] = useState(before.kwargs.text);
   const [delay, setDelay] = useState("");
@@ -119,8 +134,9 @@ export function Retry({
       title={`Retry ${displayName(task.name)}?`}
       action={delay && !badDelay && seconds > 0 ? "Retry later" : "Retry"}
       busy={send.isPending}
+      reason={agent ? null : nobody}
       onConfirm={() => {
-        if (problem || badDelay) return;
+        if (!agent || problem || badDelay) return;
         send.mutate([
           {
             agent_id: agent,
@@ -222,7 +238,7 @@ export function Retry({
           ))}
         </div>
       </div>
-      <AgentPick agents={agents} value={agent} onChange={setAgent} />
+      <AgentPick agents={agents} nobody={nobody} value={agent} onChange={setAgent} />
       {send.error && <ErrorNote error={send.error} what="The retry was not sent" />}
     </Confirm>
   );
@@ -278,8 +294,8 @@ function JsonField({
 }
 
 /** Cancel tells the engine not to run the task, or to stop it. */
-export function Cancel({ slug, task, agents, onClose, onIssued }: DialogProps) {
-  const [agent, setAgent] = useState(agents[0]?.id ?? "");
+export function Cancel({ slug, task, agents, nobody, onClose, onIssued }: DialogProps) {
+  const [agent, setAgent] = useAgent(agents);
   const send = useSend(slug, "cancel-task", onIssued);
   const running = task.state === "started";
   return (
@@ -288,7 +304,10 @@ export function Cancel({ slug, task, agents, onClose, onIssued }: DialogProps) {
       action={running ? "Stop it" : "Cancel the task"}
       danger
       busy={send.isPending}
-      onConfirm={() => send.mutate([{ agent_id: agent, engine: task.engine, task_id: task.task_id }])}
+      reason={agent ? null : nobody}
+      onConfirm={() => {
+        if (agent) send.mutate([{ agent_id: agent, engine: task.engine, task_id: task.task_id }]);
+      }}
       onClose={onClose}
     >
       <p>
@@ -299,7 +318,7 @@ export function Cancel({ slug, task, agents, onClose, onIssued }: DialogProps) {
           : "It has not started: the engine is told not to run it. If it starts in the meantime it is stopped."}{" "}
         This can't be undone, but the task can be retried.
       </p>
-      <AgentPick agents={agents} value={agent} onChange={setAgent} />
+      <AgentPick agents={agents} nobody={nobody} value={agent} onChange={setAgent} />
       {send.error && <ErrorNote error={send.error} what="The cancellation was not sent" />}
     </Confirm>
   );
@@ -315,12 +334,12 @@ const rates: [rate: string, label: string][] = [
  * RateLimit bounds how often a worker starts tasks of this name. Agents pass it on to one worker at a time, so
  * each chosen worker gets a command of its own.
  */
-export function RateLimit({ slug, task, agents, onClose, onIssued }: DialogProps) {
+export function RateLimit({ slug, task, agents, nobody, onClose, onIssued }: DialogProps) {
   const workers = useQuery(queries.workers(slug));
   const online = (workers.data ?? []).filter(
     (each) => each.engine === task.engine && each.state === "online",
   );
-  const [agent, setAgent] = useState(agents[0]?.id ?? "");
+  const [agent, setAgent] = useAgent(agents);
   const [rate, setRate] = useState("10/m");
   const [without, setWithout] = useState<ReadonlySet<string>>(new Set());
   const send = useSend(slug, "rate-limit", onIssued);
@@ -331,8 +350,9 @@ export function RateLimit({ slug, task, agents, onClose, onIssued }: DialogProps
       title={`Limit how often ${displayName(task.name)} runs`}
       action={rate.trim() === "0" ? "Lift the limit" : "Limit"}
       busy={send.isPending}
+      reason={agent ? null : nobody}
       onConfirm={() => {
-        if (problem || chosen.length === 0) return;
+        if (!agent || problem || chosen.length === 0) return;
         send.mutate(
           chosen.map((worker) => ({
             agent_id: agent,
@@ -400,7 +420,7 @@ export function RateLimit({ slug, task, agents, onClose, onIssued }: DialogProps
           </p>
         )}
       </fieldset>
-      <AgentPick agents={agents} value={agent} onChange={setAgent} />
+      <AgentPick agents={agents} nobody={nobody} value={agent} onChange={setAgent} />
       {send.error && <ErrorNote error={send.error} what="The limit was not sent" />}
     </Confirm>
   );

@@ -26,6 +26,17 @@ it("takes the API's word, and its agent first", () => {
   expect(offer("cancel", told, task, agents, "operator", []).reason).toBe("It has ended.");
 });
 
+it("tells why nobody is there to do what may be done", () => {
+  const told = [{ action: "retry", allowed: true, reason: null, agent_id: "b" }];
+  expect(offer("retry", told, task, undefined, "operator", [])).toEqual({
+    reason: null,
+    agents: [],
+    nobody: "Checking which agents are online",
+  });
+  expect(offer("retry", told, task, agents, "operator", []).nobody).toBeNull();
+  expect(offer("retry", told, task, [], "operator", []).nobody).toContain("No agent");
+});
+
 it("judges by itself where the API says nothing", () => {
   expect(offer("retry", undefined, task, agents, "operator", ["b"])).toMatchObject({ reason: null });
   expect(offer("retry", undefined, task, agents, "viewer", []).reason).toContain("needs operator");

@@ -8,8 +8,10 @@ import { isTerminal } from "./verdict";
 export interface Offer {
   /** Why not; null when it can be done. */
   reason: string | null;
-  /** Who can do it, the API's choice first. Empty for what the brain does itself. */
+  /** Who can do it, the API's choice first. Empty for what the brain does itself, and while nobody is known. */
   agents: Agent[];
+  /** Why `agents` is empty for what an agent has to do, as while the list is on its way; else null. */
+  nobody: string | null;
 }
 
 /** Engines whose agents can start the same call again from its id alone. */
@@ -52,17 +54,22 @@ export function offer(
     const able = local?.agents ?? [];
     const first = agents?.find((each) => each.id === word.agent_id);
     const list = first ? [first, ...able.filter((each) => each.id !== first.id)] : able;
-    return { agents: list, reason: word.allowed ? null : (word.reason ?? "This can't be done now") };
+    return {
+      agents: list,
+      reason: word.allowed ? null : (word.reason ?? "This can't be done now"),
+      nobody: list.length === 0 ? (local?.reason ?? null) : null,
+    };
   }
   if (!local) {
     const may = atLeast(role, "admin");
-    return { agents: [], reason: may ? null : `Your role here is ${role}; this needs admin` };
+    return { agents: [], reason: may ? null : `Your role here is ${role}; this needs admin`, nobody: null };
   }
+  const { agents: able } = local;
   if (action === "retry_as_is" && !local.reason && !byReference.has(task.engine))
-    return { agents: local.agents, reason: `${task.engine} can't look up the original call` };
+    return { agents: able, reason: `${task.engine} can't look up the original call`, nobody: null };
   if (action === "cancel" && !local.reason && isTerminal(task.state))
-    return { agents: local.agents, reason: "This task has ended; there is nothing to cancel" };
-  return local;
+    return { agents: able, reason: "This task has ended; there is nothing to cancel", nobody: null };
+  return { ...local, nobody: local.reason };
 }
 
 /** rateProblem checks a rate as engines read it: 0, 10, 10/s, 10/m, 10/h. */

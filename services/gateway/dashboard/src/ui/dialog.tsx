@@ -65,15 +65,27 @@ interface ConfirmProps {
   busy?: boolean;
   /** What has to be typed before a change that can't be undone. */
   typed?: string;
+  /** Why it can't be done now, as while it is not known by whom. */
+  reason?: string | null;
   onConfirm: () => void;
   onClose: () => void;
   children: ReactNode;
 }
 
 /** Confirm asks before one thing happens; ConfirmDialog (ui/confirm.tsx) is the one for many. */
-export function Confirm({ title, action, danger, busy, typed, onConfirm, onClose, children }: ConfirmProps) {
+export function Confirm({
+  title,
+  action,
+  danger,
+  busy,
+  typed,
+  reason,
+  onConfirm,
+  onClose,
+  children,
+}: ConfirmProps) {
   const [text, setText] = useState("");
-  const blocked = typed !== undefined && text !== typed ? `Type ${typed} to go on` : null;
+  const blocked = reason ?? (typed !== undefined && text !== typed ? `Type ${typed} to go on` : null);
   return (
     <Dialog title={title} onClose={onClose}>
       <form
