@@ -70,6 +70,8 @@ type Config struct {
 
 	// OpenAPI is one of the OpenAPI constants.
 	OpenAPI string
+	// ShareAnswers lets callers who ask the same statistics within a second or two share an answer.
+	ShareAnswers bool
 	// RequestTimeout bounds a call.
 	RequestTimeout time.Duration
 	// CommandTimeout is how long an agent may take to answer a command.
@@ -204,7 +206,7 @@ func (s *Service) wire() error {
 	keyring := auth.NewKeyring(cfg.Secret, cfg.PreviousSecrets...)
 
 	rt := rest.NewRouter(deps.Store, authn, deps.Logger)
-	rt.Timeout = cfg.RequestTimeout
+	rt.Timeout, rt.Share = cfg.RequestTimeout, cfg.ShareAnswers
 	var err error
 	if rt.Metrics, err = rest.NewMetrics(deps.Registry); err != nil {
 		return err

@@ -31,6 +31,7 @@ func ConfigFrom(cfg *config.Config) (Config, error) {
 		// The API takes zero for its default; who sets zero wants none.
 		LoginFloor:        max(time.Nanosecond, time.Duration(cfg.Auth.LoginMinDuration)*time.Millisecond),
 		FirstBootAttempts: cfg.Auth.SetupAttempts, OpenAPI: cfg.API.OpenAPIVisibility,
+		ShareAnswers:   true,
 		RequestTimeout: cfg.Server.RequestTimeout.Duration(), CommandTimeout: cfg.Commands.Timeout.Duration(),
 		PageSize: cfg.API.DefaultPageSize, MaxPageSize: cfg.API.MaxPageSize,
 		ExportMaxRows: cfg.API.ExportMaxRows, MaxProjects: cfg.API.ProjectListCap,

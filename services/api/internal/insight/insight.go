@@ -67,30 +67,30 @@ func Ops(cfg Config) []rest.Op {
 	return []rest.Op{{
 		Method: http.MethodGet, Path: "/projects/{slug}/stats", ID: "project_stats", Tag: "statistics", Action: auth.StatsRead,
 		Summary: "State of a project in numbers; the fields ending in _24h cover the window of the hours parameter",
-		Access:  rest.Session, Query: StatsQuery{}, Response: StatsResponse{}, Status: http.StatusOK, Handle: g.stats,
+		Access:  rest.Session, Query: StatsQuery{}, Response: StatsResponse{}, Status: http.StatusOK, Handle: g.stats, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/trends", ID: "project_trends", Tag: "statistics", Action: auth.TrendsRead,
 		Summary: "Outcomes over time, at most 500 buckets", Access: rest.Session, Query: TrendsQuery{}, Response: TrendsResponse{},
-		Status: http.StatusOK, Errors: []int{http.StatusBadRequest}, Handle: g.trends,
+		Status: http.StatusOK, Errors: []int{http.StatusBadRequest}, Handle: g.trends, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/overview", ID: "project_overview", Tag: "statistics", Action: auth.StatsRead,
 		Summary: "Whether a project's work is getting done in time: outcomes, latencies and backlog of a window, beside the window before",
-		Access:  rest.Session, Query: OverviewQuery{}, Response: OverviewPublic{}, Status: http.StatusOK, Handle: g.overview,
+		Access:  rest.Session, Query: OverviewQuery{}, Response: OverviewPublic{}, Status: http.StatusOK, Handle: g.overview, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/series", ID: "project_series", Tag: "statistics", Action: auth.TrendsRead,
 		Summary: "Outcomes and latencies over time, in buckets without gaps", Access: rest.Session, Query: SeriesQuery{}, Response: SeriesPublic{},
-		Status: http.StatusOK, Handle: g.series,
+		Status: http.StatusOK, Handle: g.series, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/breakdown", ID: "project_breakdown", Tag: "statistics", Action: auth.TrendsRead,
 		Summary: "Outcomes and latencies of a window by task name or queue", Access: rest.Session, Query: BreakdownQuery{}, Response: BreakdownPublic{},
-		Status: http.StatusOK, Handle: g.breakdown,
+		Status: http.StatusOK, Handle: g.breakdown, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/home/overview", ID: "home_overview", Tag: "home", Action: auth.HomeRead,
 		Summary: "The caller's projects in a window: what each did, what wants looking after, and failures by issue", Access: rest.Session,
-		Query: HomeQuery{}, Response: HomePublic{}, Status: http.StatusOK, Handle: g.home,
+		Query: HomeQuery{}, Response: HomePublic{}, Status: http.StatusOK, Handle: g.home, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/home/summary", ID: "home_summary", Tag: "home", Action: auth.HomeRead,
-		Summary: "The caller's projects at a glance", Access: rest.Session, Response: HomeSummaryPublic{}, Status: http.StatusOK, Handle: g.summary,
+		Summary: "The caller's projects at a glance", Access: rest.Session, Response: HomeSummaryPublic{}, Status: http.StatusOK, Handle: g.summary, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/home/recent-failures", ID: "home_recent_failures", Tag: "home", Action: auth.HomeRead,
 		Summary: "Tasks of the caller's projects that failed, newest first", Access: rest.Session, Query: FailureQuery{}, Response: RecentFailuresPublic{},

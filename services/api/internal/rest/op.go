@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/z4jdev/z4j/pkg/auth"
 	"github.com/z4jdev/z4j/pkg/httpx"
@@ -55,6 +56,9 @@ type Op struct {
 	OrList bool
 	// Errors lists the refusals of the operation beyond those every operation of its kind has (401, 403, 404, 422 ...).
 	Errors []int
+	// ShareFor is how old an answer may be that callers who ask the same share; 0 shares none. Such an answer must depend
+	// on nothing but the project, or the caller where there is none, and the query, and be a plain value.
+	ShareFor time.Duration
 	// Archived lets the operation reach archived projects.
 	Archived bool
 	// Handle answers. The result is encoded as JSON unless it is an Answer or a Stream.
@@ -96,6 +100,9 @@ func (o *Op) check() error {
 	}
 	if (o.Status == http.StatusNoContent) != (o.Response == nil) && len(o.Media) == 0 {
 		bad("status %d does not fit a response of %T", o.Status, o.Response)
+	}
+	if o.ShareFor > 0 && (o.Method != http.MethodGet || len(o.Media) > 0) {
+		bad("only reads without streams can share their answers")
 	}
 	for _, v := range []any{o.Query, o.Body} {
 		if v != nil && reflect.TypeOf(v).Kind() != reflect.Struct {

@@ -63,6 +63,9 @@ func (s *schemas) operation(op *Op, envelope map[string]any) map[string]any {
 	if op.Summary != "" {
 		out["summary"] = op.Summary
 	}
+	if op.ShareFor > 0 {
+		out["description"] = "Callers who ask the same may share an answer, which is at most " + op.ShareFor.String() + " old."
+	}
 	if op.Access == Session {
 		out["security"] = []any{map[string]any{"session": []string{}}}
 	} else {

@@ -30,7 +30,10 @@ type Router struct {
 	Timeout time.Duration
 	// Metrics measures every call; nil measures none.
 	Metrics *Metrics
+	// Share lets callers of operations with ShareFor share answers.
+	Share bool
 
+	shares shares
 	store  *store.Store
 	auth   *Authenticator
 	log    *slog.Logger
@@ -175,7 +178,31 @@ func (rt *Router) serve(w http.ResponseWriter, r *http.Request, op *Op, params [
 	if err := rt.decode(req, op, params); err != nil {
 		return nil, err
 	}
-	return op.Handle(req)
+	return rt.handle(req, op)
+}
+
+// handle asks the operation's handler, or takes the answer that another caller got.
+func (rt *Router) handle(req *Request, op *Op) (any, error) {
+	if rt.Share && op.ShareFor > 0 {
+		key, err := keyOf(op, req)
+		if err != nil {
+			return nil, err
+		}
+		return rt.shares.get(req.Context(), key, op.ShareFor, rt.Timeout, func(ctx context.Context) (encoded, error) {
+			own := *req
+			own.HTTP = req.HTTP.WithContext(ctx)
+			out, err := op.Handle(&own)
+			if err != nil {
+				return nil, err
+			}
+			return httpx.EncodeJSON(out)
+		})
+	}
+	out, err := op.Handle(req)
+	if op.Method != http.MethodGet {
+		rt.shares.forget(req.Project.ID)
+	}
+	return out, err
 }
 
 // resolveProject finds the project of {slug} and the caller's role in it. Unknown, archived and foreign projects
@@ -276,6 +303,10 @@ func (rt *Router) answer(w http.ResponseWriter, r *http.Request, op *Op, out any
 	if w.Header().Get("Cache-Control") == "" {
 		// Answers belong to one session: no cache in between may keep them.
 		w.Header().Set("Cache-Control", "no-store")
+	}
+	if body, ok := out.(encoded); ok {
+		httpx.WriteEncoded(w, status, body)
+		return
 	}
 	httpx.WriteJSON(w, status, out)
 }

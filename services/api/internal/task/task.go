@@ -55,7 +55,7 @@ func Ops(cfg Config) []rest.Op {
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks/facets", ID: "list_task_facets", Tag: tag, Action: auth.TaskRead,
 		Summary: "Count the tasks that match by state, priority, queue, name, worker and engine", Access: rest.Session, Query: FacetQuery{},
-		Response: TaskFacetsResponse{}, Status: http.StatusOK, Handle: g.facets, Errors: []int{http.StatusGatewayTimeout},
+		Response: TaskFacetsResponse{}, Status: http.StatusOK, Handle: g.facets, ShareFor: 2 * time.Second, Errors: []int{http.StatusGatewayTimeout},
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/tasks/{engine}/{task_id}", ID: "get_task", Tag: tag, Action: auth.TaskRead,
 		Summary: "Show a task and what can be done to it", Access: rest.Session, Response: TaskDetail{}, Status: http.StatusOK, Handle: g.detail,

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// maxShared bounds the answers that are kept: what is beyond is computed for its caller alone.
+const maxShared = 128
+
+// shares holds answers for callers who ask the same. It is safe for concurrent use.
+type shares struct {
+	mu      sync.Mutex
+	answers map[shareKey]*share
+}
+
+// shareKey is what an answer depends on: the project, or the caller where there is none, and the query.
+type shareKey struct {
+	op, query string
+	project   int64
+	user      uuid.UUID
+}
+
+// encoded is an answer in JSON.
+type encoded []byte
+
+// share is an answer that is there when done is closed.
+type share struct {
+	done chan struct{}
+	out  encoded
+	err  error
+}
+
+// keyOf says what the answer to a call depends on.
+func keyOf(op *Op, r *Request) (shareKey, error) {
+	query, err := json.Marshal(r.query)
+	if err != nil {
+		return shareKey{}, fmt.Errorf("encode the query of %s: %w", op.ID, err)
+	}
+	key := shareKey{op: op.ID, query: string(query), project: r.Project.ID}
+	if !op.project() {
+		key.user = r.User.ID
+	}
+	return key, nil
+}
+
+// get answers a call with what compute returns, or returned to another caller: with an answer whose computing began at
+// most maxAge ago. compute goes on when its caller leaves, because others may wait for it; timeout bounds it, 0 does not.
+func (s *shares) get(ctx context.Context, key shareKey, maxAge, timeout time.Duration, compute func(context.Context) (encoded, error)) (encoded, error) {
+	s.mu.Lock()
+	a, found := s.answers[key]
+	if !found {
+		if len(s.answers) >= maxShared {
+			s.mu.Unlock()
+			return compute(ctx)
+		}
+		a = &share{done: make(chan struct{}), err: errAborted}
+		if s.answers == nil {
+			s.answers = make(map[shareKey]*share)
+		}
+		s.answers[key] = a
+	}
+	s.mu.Unlock()
+	if !found {
+		ctx := context.WithoutCancel(ctx)
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		s.fill(ctx, key, a, maxAge, compute)
+		return a.out, a.err
+	}
+	select {
+	case <-a.done:
+		return a.out, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// errAborted is what waiting callers get when computing panicked.
+var errAborted = errors.New("the computation of this answer was aborted")
+
+func (s *shares) fill(ctx context.Context, key shareKey, a *share, maxAge time.Duration, compute func(context.Context) (encoded, error)) {
+	end := time.Now().Add(maxAge)
+	defer func() {
+		close(a.done)
+		if left := time.Until(end); a.err == nil && left > 0 {
+			time.AfterFunc(left, func() { s.drop(key, a) })
+		} else {
+			s.drop(key, a)
+		}
+	}()
+	a.out, a.err = compute(ctx)
+}
+
+func (s *shares) drop(key shareKey, a *share) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers[key] == a {
+		delete(s.answers, key)
+	}
+}
+
+// forget drops what may depend on a project, everything for project 0: who changed something must not be answered with
+// how it was before.
+func (s *shares) forget(project int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.answers {
+		if project == 0 || key.project == 0 || key.project == project {
+			delete(s.answers, key)
+		}
+	}
+}
