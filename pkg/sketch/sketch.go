@@ -153,12 +153,12 @@ const maxBin = int64(lanes)*laneWidth - 1
 
 // MergeEncoded adds an encoded sketch.
 func (s *Sketch) MergeEncoded(data []byte) error {
-	return decode(data, 0, func(b, n int64) { s.addBin(int32(b), n) }) //nolint:gosec // decode bounds it
+	return decode(data, func(b, n int64) { s.addBin(int32(b), n) }) //nolint:gosec // decode bounds it
 }
 
-// decode calls each for every bin of an encoded sketch, moved up by shift.
-func decode(data []byte, shift int64, each func(bin, n int64)) error {
-	b := shift
+// decode calls each for every bin of an encoded sketch.
+func decode(data []byte, each func(bin, n int64)) error {
+	b := int64(0)
 	for len(data) > 0 {
 		d, k := binary.Varint(data)
 		if k <= 0 {
@@ -169,7 +169,7 @@ func decode(data []byte, shift int64, each func(bin, n int64)) error {
 			return errCorrupt
 		}
 		data = data[k+j:]
-		if b += d; b < shift || b > maxBin {
+		if b += d; b < 0 || b > maxBin {
 			return errCorrupt
 		}
 		each(b, n)

@@ -106,15 +106,37 @@ func TestDenseSaysTheSame(t *testing.T) {
 		if sum.Count(l) != want.Count() {
 			t.Errorf("lane %d: %d values, want %d", l, sum.Count(l), want.Count())
 		}
-		for _, q := range []float64{0, 0.5, 0.95, 1} {
-			got, ok := sum.Quantile(l, q)
-			if w, _ := want.Quantile(q); !ok || got != w {
-				t.Errorf("lane %d, q%v: %v, want %v", l, q, got, w)
+		qs := []float64{0, 0.5, 0.5, 0.95, 1}
+		for i, got := range sum.Quantiles(l, qs...) {
+			if w, _ := want.Quantile(qs[i]); got != w {
+				t.Errorf("lane %d, q%v: %v, want %v", l, qs[i], got, w)
 			}
 		}
 	}
 	if err := d.MergeEncoded(LaneThird, all.Append(nil)); err == nil {
 		t.Error("merged beyond the last lane")
+	}
+	if _, ok := new(Dense).Mean(LaneFirst); ok || new(Dense).Quantiles(LaneFirst, 0.5) != nil {
+		t.Error("an empty sketch has a mean or a quantile")
+	}
+}
+
+func TestMeanStaysWithinAccuracy(t *testing.T) {
+	t.Parallel()
+	var s Sketch
+	sum := int64(0)
+	for ms := int64(0); ms < 100_000; ms += 77 {
+		s.Add(ms, 2)
+		s.AddTo(LaneSecond, 5, 1)
+		sum += 2 * ms
+	}
+	var d Dense
+	if err := d.MergeEncoded(LaneFirst, s.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	want := float64(sum) / float64(s.Count())
+	if got, ok := d.Mean(LaneFirst); !ok || math.Abs(got-want) > want*accuracy {
+		t.Errorf("mean %v, want %v within 1%%", got, want)
 	}
 }
 
@@ -125,8 +147,16 @@ func FuzzMergeEncoded(f *testing.F) {
 	f.Add(s.Append(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var a, b Sketch
-		if a.MergeEncoded(data) != nil {
+		var d Dense
+		err, same := a.MergeEncoded(data), d.MergeEncoded(LaneFirst, data)
+		if (err == nil) != (same == nil) {
+			t.Fatalf("one form takes it, the other does not: %v, %v", err, same)
+		}
+		if err != nil {
 			return
+		}
+		if !slices.Equal(a.Append(nil), d.Append(nil)) {
+			t.Fatal("both forms differ")
 		}
 		if err := b.MergeEncoded(a.Append(nil)); err != nil || !a.Equal(&b) {
 			t.Fatalf("re-encoding changed the sketch: %v", err)

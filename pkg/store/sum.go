@@ -54,16 +54,16 @@ func (s *Sum) Total() *Latency { return s.latency(laneTotal) }
 // Wait is how long the tasks that started had been due, nil when nothing was measured.
 func (s *Sum) Wait() *Latency { return s.latency(laneWait) }
 
+// MeanRun is the mean of the times in Run, in milliseconds; ok is false when nothing was measured.
+func (s *Sum) MeanRun() (ms float64, ok bool) { return s.durations.Mean(laneRun) }
+
 func (s *Sum) latency(l sketch.Lane) *Latency {
 	n := s.durations.Count(l)
 	if n <= 0 {
 		return nil
 	}
-	out := &Latency{N: n}
-	for q, into := range map[float64]*float64{0.5: &out.P50, 0.95: &out.P95, 0.99: &out.P99} {
-		*into, _ = s.durations.Quantile(l, q)
-	}
-	return out
+	q := s.durations.Quantiles(l, 0.5, 0.95, 0.99)
+	return &Latency{N: n, P50: q[0], P95: q[1], P99: q[2]}
 }
 
 // count adds what one row of rollups says.
@@ -122,7 +122,8 @@ const (
 // SumQuery asks for sums of a window.
 type SumQuery struct {
 	ProjectID int64
-	From, To  time.Time
+	// To may be zero: the window then has no end.
+	From, To time.Time
 	// By splits by task name or queue.
 	By Dim
 	// Name and Queue narrow to one; a queue of 0 means tasks of no known queue.
@@ -211,7 +212,14 @@ type planner struct {
 	pieces []piece
 }
 
+// endless is the end of windows without one: how far ahead of ours the clocks of agents never are.
+const endless = time.Hour
+
 func (s *Store) planSums(ctx context.Context, q SumQuery) ([]piece, error) {
+	now := s.Now()
+	if q.To.IsZero() {
+		q.To = now.Add(endless)
+	}
 	from, to := bucketOf(q.From, RollupMinute), bucketOf(q.To.Add(time.Minute-time.Microsecond), RollupMinute)
 	if !from.Before(to) {
 		return nil, nil
@@ -229,7 +237,6 @@ func (s *Store) planSums(ctx context.Context, q SumQuery) ([]piece, error) {
 		}
 	}
 	var widths []int64
-	now := s.Now()
 	p.from[RollupMinute] = s.spansFrom(rollupTen, now)
 	for _, res := range spanWidths {
 		p.from[res] = s.spansFrom(res, now)
@@ -315,9 +322,18 @@ func (s *Store) readSpans(ctx context.Context, q SumQuery, pieces []piece, at fu
 		b.in(key, q.Keys)
 	}
 	b.add("dim = " + b.arg(int64(dim)))
-	durations := "durations"
-	if q.Counts {
-		durations = "NULL"
+	// Each column of a row costs about as much as the step to the next row.
+	var row Sum
+	var t time.Time
+	var k int64
+	var blob []byte
+	columns := key + ", received, started, succeeded, failed, retried, revoked"
+	dest := []any{&k, &row.Received, &row.Started, &row.Succeeded, &row.Failed, &row.Retried, &row.Revoked}
+	if q.Bucket > 0 {
+		columns, dest = columns+", at", append(dest, &t)
+	}
+	if !q.Counts {
+		columns, dest = columns+", durations", append(dest, &blob)
 	}
 	for _, p := range pieces {
 		if p.res == 0 {
@@ -327,23 +343,14 @@ func (s *Store) readSpans(ctx context.Context, q SumQuery, pieces []piece, at fu
 		part.add("res = " + part.arg(p.res))
 		part.add("at >= " + part.arg(p.from))
 		part.add("at < " + part.arg(p.to))
-		err := s.Read(ctx, "SELECT at, "+key+", received, started, succeeded, failed, retried, revoked, "+durations+" FROM rollup_spans"+part.where(), part.args,
-			func(scan func(...any) error) error {
-				var t time.Time
-				var k, received, started, succeeded, failed, retried, revoked int64
-				var blob []byte
-				if err := scan(&t, &k, &received, &started, &succeeded, &failed, &retried, &revoked, &blob); err != nil {
-					return err
-				}
-				v := at(t, k)
-				v.Received += received
-				v.Started += started
-				v.Succeeded += succeeded
-				v.Failed += failed
-				v.Retried += retried
-				v.Revoked += revoked
-				return v.durations.MergeEncoded(laneRun, blob)
-			})
+		err := s.Read(ctx, "SELECT "+columns+" FROM rollup_spans"+part.where(), part.args, func(scan func(...any) error) error {
+			if err := scan(dest...); err != nil {
+				return err
+			}
+			v := at(t, k)
+			v.merge(&row)
+			return v.durations.MergeEncoded(laneRun, blob)
+		})
 		if err != nil {
 			return err
 		}

@@ -22,8 +22,6 @@ type (
 	Event = db.Event
 	// LooseEvent is any other stored event.
 	LooseEvent = db.LooseEvent
-	// RollupPoint is what a project's tasks did in one bucket, by kind.
-	RollupPoint = db.RollupSeriesRow
 )
 
 // Queues lists a project's queues by name.
@@ -201,33 +199,19 @@ func (t Totals) FailureRate() float64 {
 // RollupTotals sums a project's roll-ups since a time. Roll-ups are kept by the minute, later by the hour and the
 // day; a bucket that reaches past since counts whole, so that the start is true to the width of its bucket.
 func (s *Store) RollupTotals(ctx context.Context, projectID int64, since time.Time) (Totals, error) {
-	rows, err := s.q.RollupTotals(ctx, s.eng.read(), db.RollupTotalsParams{
-		ProjectID: projectID, SinceMinute: bucketOf(since, RollupMinute), SinceHour: bucketOf(since, RollupHour), SinceDay: bucketOf(since, RollupDay),
-	})
+	sums, err := s.Sums(ctx, SumQuery{ProjectID: projectID, From: since, Counts: true})
 	if err != nil {
-		return nil, fmt.Errorf("sum roll-ups: %w", s.err(err))
+		return nil, err
 	}
-	totals := make(Totals, len(rows))
-	for _, r := range rows {
-		totals[domain.RollupKind(r.Kind)] = r.N
-	}
-	return totals, nil
+	v := entry(sums, SumKey{})
+	return Totals{
+		domain.RollupSuccess: v.Succeeded, domain.RollupFailure: v.Failed, domain.RollupRevoked: v.Revoked,
+		domain.RollupReceived: v.Received, domain.RollupStarted: v.Started, domain.RollupRetried: v.Retried,
+	}, nil
 }
 
 // bucketOf is the start of the roll-up of width res that holds a time.
 func bucketOf(at time.Time, res int64) time.Time { return at.UTC().Truncate(rollupWidth(res)) }
-
-// RollupSeries returns a project's roll-ups since a time by the start of their bucket and kind, oldest first: of a
-// minute, or of an hour or a day that is past being kept by the minute. A bucket that reaches past since counts whole.
-func (s *Store) RollupSeries(ctx context.Context, projectID int64, since time.Time) ([]RollupPoint, error) {
-	rows, err := s.q.RollupSeries(ctx, s.eng.read(), db.RollupSeriesParams{
-		ProjectID: projectID, SinceMinute: bucketOf(since, RollupMinute), SinceHour: bucketOf(since, RollupHour), SinceDay: bucketOf(since, RollupDay),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read roll-ups: %w", s.err(err))
-	}
-	return rows, nil
-}
 
 // LastActivity is the time of a project's newest sign of task life, nil without any.
 func (s *Store) LastActivity(ctx context.Context, projectID int64) (*time.Time, error) {

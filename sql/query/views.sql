@@ -39,32 +39,6 @@ SELECT uid FROM agents WHERE id = @id;
 -- name: IssueRows :many
 SELECT * FROM issues WHERE project_id = @project_id AND fingerprint = @fingerprint ORDER BY last_seen DESC;
 
--- name: RollupTotals :many
--- What happened since a time, by kind. Every bucket that reaches past it counts; no two of them hold the same task.
--- Three ranges of the primary key: of one condition with OR, SQLite would read all of the project.
-SELECT kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
-FROM (
-    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute
-    UNION ALL
-    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour
-    UNION ALL
-    SELECT r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day
-) AS buckets
-GROUP BY kind;
-
--- name: RollupSeries :many
--- What happened since a time, by the start of the bucket and kind.
-SELECT at, kind, CAST(sum(n) AS bigint) AS n, CAST(sum(runtime_n) AS bigint) AS runtime_n, CAST(sum(runtime_ms) AS bigint) AS runtime_ms
-FROM (
-    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1 AND r.at >= @since_minute
-    UNION ALL
-    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 60 AND r.at >= @since_hour
-    UNION ALL
-    SELECT r.at, r.kind, r.n, r.runtime_n, r.runtime_ms FROM rollups r WHERE r.project_id = @project_id AND r.res = 1440 AND r.at >= @since_day
-) AS buckets
-GROUP BY at, kind
-ORDER BY at;
-
 -- name: LastRollup :one
 SELECT at FROM rollups WHERE project_id = @project_id AND res = @res ORDER BY at DESC LIMIT 1;
 

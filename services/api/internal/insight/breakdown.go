@@ -167,14 +167,23 @@ func (s sparks) of(key int64) (ended, failed []int64) {
 	return ended, failed
 }
 
+// sparkBucket is the width of the buckets that the sparklines of a window are read from: whole hours where a part is at
+// least as wide, because narrower ones would be most of what a day's answer reads.
+func sparkBucket(window time.Duration) time.Duration {
+	grain := store.Grain(window)
+	if window >= sparkParts*time.Hour {
+		return max(grain, time.Hour)
+	}
+	return grain
+}
+
 // sparks reads sparklines. Where a part is no whole number of buckets, a bucket counts in both of its parts by its share.
 func (g *group) sparks(ctx context.Context, q store.SumQuery, by store.Dim, keys []int64) (sparks, error) {
 	out := sparks{}
 	if by != store.ByNothing && len(keys) == 0 {
 		return out, nil
 	}
-	q.By, q.Keys, q.Counts, q.Bucket = by, keys, true, store.Grain(q.To.Sub(q.From))
-	q.From = q.From.Truncate(q.Bucket)
+	q.By, q.Keys, q.Counts, q.Bucket = by, keys, true, sparkBucket(q.To.Sub(q.From))
 	sums, err := g.store.Sums(ctx, q)
 	if err != nil {
 		return nil, err
@@ -186,7 +195,7 @@ func (g *group) sparks(ctx context.Context, q store.SumQuery, by store.Dim, keys
 			v = new([2][sparkParts]float64)
 			out[k.Key] = v
 		}
-		begin := float64(k.At.Sub(q.From)) / part
+		begin := float64(max(0, k.At.Sub(q.From))) / part
 		end := float64(min(k.At.Add(q.Bucket).Sub(q.From), q.To.Sub(q.From))) / part
 		spread(&v[0], begin, end, s.Ended())
 		spread(&v[1], begin, end, s.Failed)

@@ -7,6 +7,7 @@ package insight
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -25,7 +26,6 @@ type Store interface {
 	Now() time.Time
 	TaskCounts(ctx context.Context, projectID int64) (map[domain.TaskState]int64, error)
 	RollupTotals(ctx context.Context, projectID int64, since time.Time) (store.Totals, error)
-	RollupSeries(ctx context.Context, projectID int64, since time.Time) ([]store.RollupPoint, error)
 	ProjectStates(ctx context.Context, projectID int64, since time.Time) (store.ProjectStates, error)
 	Queues(ctx context.Context, projectID, limit int64) ([]store.Queue, error)
 	Overview(ctx context.Context, stuckAfter time.Duration) (store.Overview, error)
@@ -250,9 +250,7 @@ type TrendBucket struct {
 	Retry        int64      `json:"retry"`
 	Revoked      int64      `json:"revoked"`
 	Total        int64      `json:"total"`
-	AvgRuntimeMS *int64     `json:"avg_runtime_ms"`
-
-	runtimes, runtimeMS int64
+	AvgRuntimeMS *int64     `json:"avg_runtime_ms" doc:"of those that succeeded or failed, true to one percent; null when nothing was measured"`
 }
 
 // TrendsResponse is a series of buckets, oldest first.
@@ -275,54 +273,35 @@ func (g *group) trends(r *rest.Request) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()
 	now := g.store.Now()
-	points, err := g.store.RollupSeries(ctx, r.Project.ID, now.Add(-window))
+	sums, err := g.store.Sums(ctx, store.SumQuery{ProjectID: r.Project.ID, From: now.Add(-window), Bucket: width})
 	if err != nil {
 		return nil, err
 	}
-	return TrendsResponse{Window: q.Window, Bucket: q.Bucket, Series: trendSeries(points, now.Add(-window), now, width, q.Fill)}, nil
+	return TrendsResponse{Window: q.Window, Bucket: q.Bucket, Series: trendSeries(sums, now.Add(-window), now, width, q.Fill)}, nil
 }
 
-// trendSeries folds minutes into buckets that are aligned to the epoch.
-func trendSeries(points []store.RollupPoint, from, to time.Time, width time.Duration, fill bool) []TrendBucket {
-	out := []TrendBucket{}
+// trendSeries lists sums by the start of their bucket; fill adds the empty buckets from a time to another.
+func trendSeries(sums map[store.SumKey]*store.Sum, from, to time.Time, width time.Duration, fill bool) []TrendBucket {
+	var none store.Sum
 	if fill {
-		for t := from.Truncate(width); !t.After(to); t = t.Add(width) {
-			out = append(out, TrendBucket{T: httpx.NewTime(t)})
+		for t := from.UTC().Truncate(width); !t.After(to); t = t.Add(width) {
+			if k := (store.SumKey{At: t}); sums[k] == nil {
+				sums[k] = &none
+			}
 		}
 	}
-	for _, p := range points {
-		at := p.At.Truncate(width)
-		i, found := slices.BinarySearchFunc(out, at, func(b TrendBucket, t time.Time) int { return b.T.Compare(t) })
-		if !found {
-			out = slices.Insert(out, i, TrendBucket{T: httpx.NewTime(at)})
+	out := []TrendBucket{}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b store.SumKey) int { return a.At.Compare(b.At) }) {
+		s := sums[k]
+		b := TrendBucket{T: httpx.NewTime(k.At), Success: s.Succeeded, Failure: s.Failed, Retry: s.Retried, Revoked: s.Revoked}
+		if b.Total = s.Ended() + s.Retried; b.Total == 0 && !fill {
+			continue
 		}
-		b := &out[i]
-		switch domain.RollupKind(p.Kind) {
-		case domain.RollupSuccess:
-			b.Success += p.N
-		case domain.RollupFailure:
-			b.Failure += p.N
-		case domain.RollupRevoked:
-			b.Revoked += p.N
-		case domain.RollupRetried:
-			b.Retry += p.N
-		case domain.RollupReceived, domain.RollupStarted:
-		}
-		if domain.RollupKind(p.Kind) != domain.RollupStarted { // those are waits
-			b.runtimes += p.RuntimeN
-			b.runtimeMS += p.RuntimeMS
-		}
-	}
-	out = slices.DeleteFunc(out, func(b TrendBucket) bool {
-		return !fill && b.Success+b.Failure+b.Retry+b.Revoked == 0
-	})
-	for i := range out {
-		b := &out[i]
-		b.Total = b.Success + b.Failure + b.Retry + b.Revoked
-		if b.runtimes > 0 {
-			mean := b.runtimeMS / b.runtimes
+		if ms, ok := s.MeanRun(); ok {
+			mean := rounded(ms)
 			b.AvgRuntimeMS = &mean
 		}
+		out = append(out, b)
 	}
 	return out
 }
