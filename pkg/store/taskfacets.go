@@ -5,6 +5,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 const (
 	// facetRows is how many matching tasks, newest first, facets are counted over.
-	facetRows = 10_000
+	facetRows = 4000
 	// totalRows is how many tasks are looked through for a total.
 	totalRows = 50_000
 )
@@ -100,37 +101,39 @@ func (s *Store) countFacets(ctx context.Context, f TaskFilter, list []facet, lim
 	for i := range counts {
 		counts[i] = map[int64]int64{}
 	}
-	approximate := false
-	if len(list) > 0 {
-		r, err := s.resolve(ctx, &f)
+	// The counters know how many tasks of the whole project are in each state.
+	if i := slices.IndexFunc(list, func(fc facet) bool { return fc.column == "state" }); i >= 0 && f.bare() && len(f.States) == 0 {
+		states, err := s.TaskCounts(ctx, f.ProjectID)
 		if err != nil {
 			return err
 		}
-		if !r.none {
-			l := &lister{s: s, p: TaskPage{Filter: f, Order: TasksByTime}, all: r.conds, rest: r.conds}
-			for _, fc := range list {
-				l.counted = append(l.counted, fc.column)
-			}
-			if approximate, err = l.countFacets(ctx, list, counts); err != nil {
-				return err
-			}
+		for state, n := range states {
+			counts[i][int64(state)] = n
 		}
+		if out.States, err = s.topFacets(ctx, "state", counts[i], limit); err != nil {
+			return err
+		}
+		list, counts = slices.Delete(slices.Clone(list), i, i+1), slices.Delete(counts, i, i+1)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	r, err := s.resolve(ctx, &f)
+	if err != nil {
+		return err
+	}
+	if !r.none {
+		l, err := s.facetLister(ctx, f, r.conds, list)
+		if err != nil {
+			return err
+		}
+		approximate, err := l.countFacets(ctx, list, counts)
+		if err != nil {
+			return err
+		}
+		out.Approximate = out.Approximate || approximate
 	}
 	for i, fc := range list {
-		exact := false
-		if fc.column == "state" && approximate && f.bare() && len(f.States) == 0 {
-			states, err := s.TaskCounts(ctx, f.ProjectID)
-			if err != nil {
-				return err
-			}
-			exact = true
-			clear(counts[i])
-			for state, n := range states {
-				counts[i][int64(state)] = n
-			}
-		}
-		out.Approximate = out.Approximate || approximate && !exact
-		var err error
 		if *fc.list(out), err = s.topFacets(ctx, fc.column, counts[i], limit); err != nil {
 			return err
 		}
@@ -138,37 +141,68 @@ func (s *Store) countFacets(ctx context.Context, f TaskFilter, list []facet, lim
 	return nil
 }
 
+// facetLister returns the lister whose walk comes to the matches of conditions soonest: through the index of one of them
+// in the order of starts, or else through all tasks in the order of their time.
+func (s *Store) facetLister(ctx context.Context, f TaskFilter, conds []condition, list []facet) (*lister, error) {
+	l := &lister{s: s, p: TaskPage{Filter: f, Order: TasksByStart}, all: conds}
+	if err := l.plan(ctx); err != nil {
+		return nil, err
+	}
+	// Starts know nothing of the end of the window: behind an old one lie few of the rows of the walk.
+	old := f.Until != nil && s.Now().Sub(*f.Until) > sinceSlack
+	if old || l.served == nil || len(l.served.values) > 1 {
+		l = &lister{s: s, p: TaskPage{Filter: f, Order: TasksByTime}, all: conds, rest: conds}
+	}
+	for _, fc := range list {
+		l.counted = append(l.counted, fc.column)
+	}
+	return l, nil
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough rows were counted")
+
 // countFacets adds up the matches; approximate says that there are more than it looked at.
 func (l *lister) countFacets(ctx context.Context, list []facet, counts []map[int64]int64) (approximate bool, err error) {
-	add := func(inner string, b *builder) (int64, error) {
-		b.addAll(l.all)
-		return l.s.addFacets(ctx, inner, b, list, counts)
-	}
 	for _, c := range l.indexed() {
+		if c == l.served {
+			continue // the walk is through its index
+		}
 		b, inner, ok, err := l.scope(ctx, c, facetRows)
 		if err != nil {
 			return false, err
 		}
 		if ok {
-			_, err = add(inner, b)
+			b.addAll(l.all)
+			_, err = l.s.addFacets(ctx, inner, b, list, counts)
 			return false, err
 		}
 	}
-	walk := l.walker(nil)
+	walk := l.walker(l.served)
+	if !l.windowed {
+		// Of what every walk reads, only the window needs more than what is counted.
+		walk.columns = strings.TrimPrefix(walk.columns, placeColumns+", ")
+	}
 	begin := l.s.Now()
 	for scanned, counted := 0, int64(0); ; {
 		err := walk.stretch(ctx, facetRows, func(inner string, b *builder) error {
-			n, err := add(inner, b)
-			counted += n
+			l.filterRows(b)
+			n, err := l.s.addFacets(ctx, inner, b, list, counts)
+			if counted += n; err == nil && counted >= facetRows {
+				// Where the walk would go on costs as much as what was read.
+				return errEnough
+			}
 			return err
 		})
 		scanned += facetRows
 		switch {
+		case errors.Is(err, errEnough):
+			return true, nil
 		case err != nil:
 			return false, err
 		case walk.done:
 			return false, nil
-		case counted >= facetRows || scanned >= stretchRows || l.s.Now().Sub(begin) > stretchTime:
+		case scanned >= stretchRows || l.s.Now().Sub(begin) > stretchTime:
 			return true, nil
 		}
 	}

@@ -330,9 +330,56 @@ func rareTask(t *testing.T, s *store.Store, projectID int64) {
 	if n, exact, err := s.TaskTotal(t.Context(), p.Filter, 100); err != nil || exact {
 		t.Errorf("a total of too much: %d %v %v", n, exact, err)
 	}
-	if f, err := s.TaskFacets(t.Context(), store.TaskFilter{ProjectID: projectID}, 10); err != nil || !f.Approximate || len(f.Names) != 4 || f.Names[0].N > 10_000 {
+	if f, err := s.TaskFacets(t.Context(), store.TaskFilter{ProjectID: projectID}, 10); err != nil || !f.Approximate || len(f.Names) != 4 || f.Names[0].N > 4000 {
 		t.Errorf("facets of all: %+v %v", f, err)
 	}
+}
+
+// Facets count every match of a filter with few of them, wherever these lie, and the newest of one with many.
+func TestFacetsCountMatches(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		p := makeProject(t, s, "shop")
+		seedTasks(t, s, p.ID, 12_000)
+		err := s.ExecForTest(t.Context(), "UPDATE tasks SET state = $1, started_at = NULL WHERE task_id LIKE 'id-0000%'", []any{int64(domain.StateRetry)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		early, late := time.Date(2026, 3, 1, 1, 0, 0, 0, time.UTC), time.Date(2026, 3, 1, 1, 30, 0, 0, time.UTC)
+		type terms = store.TaskTerms
+		retry, success := []domain.TaskState{domain.StateRetry}, []domain.TaskState{domain.StateSuccess}
+		for name, f := range map[string]store.TaskFilter{
+			"all":                    {},
+			"rare state":             {TaskTerms: terms{States: retry}},
+			"frequent state":         {TaskTerms: terms{States: success}},
+			"two states":             {TaskTerms: terms{States: append(retry, domain.StateStarted)}},
+			"state and queue":        {TaskTerms: terms{States: success, Queues: store.Exact("mail")}},
+			"state and part of name": {TaskTerms: terms{States: success, Names: store.Part("pay")}},
+			"name":                   {TaskTerms: terms{Names: store.Exact("shop.ship")}},
+			"state in a window":      {TaskTerms: terms{States: success}, Since: &early, Until: &late},
+			"state since":            {TaskTerms: terms{States: retry}, Since: &late},
+			"window":                 {Since: &early, Until: &late},
+			"nothing":                {TaskTerms: terms{States: retry, Queues: store.Exact("none")}},
+		} {
+			f.ProjectID = p.ID
+			n, err := s.TaskKeys(t.Context(), f, 100_000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			facets, err := s.TaskFacets(t.Context(), f, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum int64
+			for _, e := range facets.Engines {
+				sum += e.N
+			}
+			if many := len(n) >= 4000; many != facets.Approximate && len(f.States)+len(f.Names)+len(f.Queues) == 0 ||
+				many && (sum < 4000 || sum > int64(len(n))) || !many && sum != int64(len(n)) {
+				t.Errorf("%s: %d of %d matches, approximate %v", name, sum, len(n), facets.Approximate)
+			}
+		}
+	})
 }
 
 func taskListPlans(t *testing.T, s *store.Store, projectID int64) {

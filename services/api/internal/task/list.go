@@ -115,7 +115,7 @@ type TaskFacetsResponse struct {
 	Names       []FacetCount `json:"names"`
 	Workers     []FacetCount `json:"workers"`
 	Engines     []FacetCount `json:"engines"`
-	Approximate bool         `json:"approximate" doc:"the counts are those of the newest 10,000 matches"`
+	Approximate bool         `json:"approximate" doc:"the counts are those of the newest 4,000 matches, or of those among the tasks that were looked through; those of all tasks by state are complete"`
 }
 
 func (g *group) facets(r *rest.Request) (any, error) {

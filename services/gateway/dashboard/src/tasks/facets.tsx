@@ -88,7 +88,7 @@ function Count({ n, approximate }: { n: number | undefined; approximate?: boolea
       title={
         n === undefined
           ? undefined
-          : `${n}${approximate ? " or more: counted over the newest 10,000 tasks" : ""}`
+          : `${n}${approximate ? " or more: counted over the newest 4,000 tasks" : ""}`
       }
     >
       {n === undefined ? "" : atLeast(n, approximate)}
@@ -137,7 +137,7 @@ export function FacetColumn({ facets, parsed, q, onChange }: Props) {
         );
       })}
       {facets?.approximate && (
-        <p className="text-xs text-soft">Counted over the newest 10,000 matching tasks.</p>
+        <p className="text-xs text-soft">Counted over the newest 4,000 matching tasks.</p>
       )}
     </div>
   );
