@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
@@ -71,22 +70,46 @@ type Occurrences struct {
 	Capped  bool
 }
 
+// failedLast adds the conditions on the tasks of a failure group that failed last in a window, and returns their order,
+// newest first. A zero from means any time.
+func (s *Store) failedLast(b *builder, projectID int64, fingerprint string, from, to time.Time) (order string) {
+	b.add("project_id = " + b.arg(projectID))
+	group := b.arg(fingerprint)
+	if s.eng.name() == "sqlite" {
+		b.add("fingerprint = " + group)
+		if !from.IsZero() {
+			b.add("last_failed_at >= " + b.arg(from))
+		}
+		b.add("last_failed_at < " + b.arg(to))
+		return " ORDER BY last_failed_at DESC"
+	}
+	// In pairs the conditions fit the index of groups alone: with the time apart, PostgreSQL takes the index of failures of
+	// all groups while its statistics do not know of the newest.
+	b.add("fingerprint IS NOT NULL")
+	if from.IsZero() {
+		b.add("fingerprint >= " + group)
+	} else {
+		b.add("(fingerprint, last_failed_at) >= (" + group + ", " + b.arg(from) + ")")
+	}
+	b.add("(fingerprint, last_failed_at) < (" + group + ", " + b.arg(to) + ")")
+	return " ORDER BY fingerprint DESC, last_failed_at DESC"
+}
+
 // IssueOccurrences counts the tasks of a failure group by when they failed last, in so many equal parts of a window. It
 // looks at the newest limit of them.
 func (s *Store) IssueOccurrences(ctx context.Context, projectID int64, fingerprint string, from, to time.Time, parts int, limit int64) (Occurrences, error) {
 	out := Occurrences{Buckets: make([]int64, parts)}
 	b := &builder{}
-	b.add("project_id = " + b.arg(projectID))
-	b.add("fingerprint = " + b.arg(fingerprint))
-	b.add("last_failed_at >= " + b.arg(from))
-	b.add("last_failed_at < " + b.arg(to))
+	order := s.failedLast(b, projectID, fingerprint, from, to)
 	width := b.arg(max(1, (to.Sub(from).Microseconds()+int64(parts)-1)/int64(parts)))
-	part := "(last_failed_at - CAST(" + b.arg(from.UnixMicro()) + " AS integer)) / CAST(" + width + " AS integer)"
+	start := b.arg(from)
+	part := "(last_failed_at - CAST(" + start + " AS integer)) / CAST(" + width + " AS integer)"
 	if s.eng.name() != "sqlite" {
-		part = "CAST(floor((extract(epoch FROM last_failed_at) * 1000000 - CAST($" + strconv.Itoa(len(b.args)) + " AS bigint)) / CAST(" + width + " AS bigint)) AS bigint)"
+		// date_part is a float, true to the microsecond over centuries; extract is a decimal number and takes several times as long.
+		part = "CAST(round(date_part('epoch', last_failed_at - CAST(" + start + " AS timestamptz)) * 1000000) AS bigint) / CAST(" + width + " AS bigint)"
 	}
-	query := "SELECT part, count(*) FROM (SELECT " + part + " AS part FROM tasks" + b.where() +
-		" ORDER BY last_failed_at DESC LIMIT " + b.arg(limit) + ") AS newest GROUP BY part"
+	query := "SELECT part, count(*) FROM (SELECT " + part + " AS part FROM tasks" + b.where() + order +
+		" LIMIT " + b.arg(limit) + ") AS newest GROUP BY part"
 	err := s.Read(ctx, query, b.args, func(scan func(...any) error) error {
 		var i, n int64
 		if err := scan(&i, &n); err != nil {
@@ -106,10 +129,8 @@ func (s *Store) IssueOccurrences(ctx context.Context, projectID int64, fingerpri
 // IssueTasks returns the tasks of a failure group that failed last before a time, newest first.
 func (s *Store) IssueTasks(ctx context.Context, projectID int64, fingerprint string, before time.Time, limit int) ([]TaskView, error) {
 	b := &builder{}
-	b.add("project_id = " + b.arg(projectID))
-	b.add("fingerprint = " + b.arg(fingerprint))
-	b.add("last_failed_at < " + b.arg(before))
-	query := "SELECT " + taskColumns + " FROM tasks" + b.where() + " ORDER BY last_failed_at DESC LIMIT " + b.arg(int64(limit))
+	order := s.failedLast(b, projectID, fingerprint, time.Time{}, before)
+	query := "SELECT " + taskColumns + " FROM tasks" + b.where() + order + " LIMIT " + b.arg(int64(limit))
 	tasks, err := s.readTasks(ctx, query, b.args, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks of an issue: %w", s.err(err))
@@ -134,10 +155,10 @@ type Share struct {
 func (s *Store) IssueAffected(ctx context.Context, projectID int64, fingerprint string, before time.Time, sample int64) (Affected, error) {
 	var out Affected
 	names, queues, workers := map[int64]int64{}, map[int64]int64{}, map[int64]int64{}
-	err := s.Read(ctx, `SELECT name_id, queue_id, worker_id, count(*) FROM (
-			SELECT name_id, queue_id, worker_id FROM tasks WHERE project_id = $1 AND fingerprint = $2 AND last_failed_at < $3
-			ORDER BY last_failed_at DESC LIMIT $4
-		) AS newest GROUP BY name_id, queue_id, worker_id`, []any{projectID, fingerprint, before, sample},
+	b := &builder{}
+	order := s.failedLast(b, projectID, fingerprint, time.Time{}, before)
+	err := s.Read(ctx, "SELECT name_id, queue_id, worker_id, count(*) FROM (SELECT name_id, queue_id, worker_id FROM tasks"+b.where()+order+
+		" LIMIT "+b.arg(sample)+") AS newest GROUP BY name_id, queue_id, worker_id", b.args,
 		func(scan func(...any) error) error {
 			var name, n int64
 			var queue, worker *int64

@@ -174,7 +174,7 @@ func (s *Store) sumSpans(ctx context.Context, b spanBucket, res int64, sums map[
 			if err := v.durations.MergeEncoded(laneRun, blob); err != nil {
 				return err
 			}
-			entry(sums, k).merge(&v)
+			entry(sums, k).Merge(&v)
 			return nil
 		})
 }
@@ -211,7 +211,7 @@ func (s *Store) sumBase(ctx context.Context, b spanBucket, sums map[spanKey]*Sum
 			continue
 		}
 		for _, wide := range []spanKey{{b.res, ByNothing, start, 0, 0}, {b.res, ByName, start, k.sub, 0}, {b.res, ByQueue, start, k.key, 0}} {
-			entry(sums, wide).merge(v)
+			entry(sums, wide).Merge(v)
 		}
 	}
 	return nil

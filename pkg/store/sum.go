@@ -98,7 +98,8 @@ func (s *Sum) String() string {
 	return fmt.Sprintf("received %d, started %d, succeeded %d, failed %d, retried %d, revoked %d", s.Received, s.Started, s.Succeeded, s.Failed, s.Retried, s.Revoked)
 }
 
-func (s *Sum) merge(o *Sum) {
+// Merge adds another sum.
+func (s *Sum) Merge(o *Sum) {
 	s.Received += o.Received
 	s.Started += o.Started
 	s.Succeeded += o.Succeeded
@@ -348,7 +349,7 @@ func (s *Store) readSpans(ctx context.Context, q SumQuery, pieces []piece, at fu
 				return err
 			}
 			v := at(t, k)
-			v.merge(&row)
+			v.Merge(&row)
 			return v.durations.MergeEncoded(laneRun, blob)
 		})
 		if err != nil {

@@ -149,20 +149,17 @@ func (g *group) homeProject(ctx context.Context, p *store.Project, window rest.W
 		AgentsOnline: agents[online], AgentsOffline: agents[offline], StuckCommands: o.Stuck[p.ID],
 	}
 	ask := query(p.ID, window)
-	sum, err := g.whole(ctx, ask)
+	queues, err := g.keyed(ctx, ask, store.ByQueue)
 	if err != nil {
 		return row, err
 	}
+	sum := total(queues)
 	row.Ended, row.Failed, row.FailureRate = sum.Ended(), sum.Failed, sum.FailureRate()
 	lines, err := g.sparks(ctx, ask, store.ByNothing, nil)
 	if err != nil {
 		return row, err
 	}
 	row.Spark, row.SparkFailed = lines.of(0)
-	queues, err := g.keyed(ctx, ask, store.ByQueue)
-	if err != nil {
-		return row, err
-	}
 	worst, longest := int64(0), -1.0
 	for _, k := range queues {
 		if l := k.Wait(); l != nil && (l.P95 > longest || l.P95 == longest && k.key < worst) {

@@ -78,6 +78,15 @@ func (g *group) keyed(ctx context.Context, q store.SumQuery, by store.Dim) ([]ke
 	return out, nil
 }
 
+// total adds up what a window was split into.
+func total(parts []keyedSum) *store.Sum {
+	out := &store.Sum{}
+	for _, p := range parts {
+		out.Merge(p.Sum)
+	}
+	return out
+}
+
 type keyedSum struct {
 	key int64
 	*store.Sum

@@ -124,21 +124,22 @@ func (g *group) overview(r *rest.Request) (any, error) {
 	width := window.To.Sub(window.From.Time)
 	out := OverviewPublic{Window: window, GrainSeconds: int64(store.Grain(width).Seconds())}
 	now := query(r.Project.ID, window)
-	sum, err := g.whole(ctx, now)
+	queues, err := g.keyed(ctx, now, store.ByQueue)
 	if err != nil {
 		return nil, err
 	}
-	out.Measures = measures(sum)
+	out.Measures = measures(total(queues))
 	before := now
 	before.From, before.To = now.From.Add(-width), now.From
-	if sum, err = g.whole(ctx, before); err != nil {
+	sum, err := g.whole(ctx, before)
+	if err != nil {
 		return nil, err
 	}
 	out.Previous = Previous{Window: rest.NewWindow(window.From.Add(-width), window.From.Time), Measures: measures(sum)}
 	if out.Backlog, err = g.backlog(ctx, r.Project.ID, window); err != nil {
 		return nil, err
 	}
-	if err := g.ranked(ctx, now, &out); err != nil {
+	if err := g.ranked(ctx, now, queues, &out); err != nil {
 		return nil, err
 	}
 	return out, g.present(ctx, r.Project.ID, window, &out)
@@ -184,7 +185,7 @@ func (g *group) backlog(ctx context.Context, project int64, window rest.Window) 
 }
 
 // ranked fills the short lists.
-func (g *group) ranked(ctx context.Context, q store.SumQuery, out *OverviewPublic) error {
+func (g *group) ranked(ctx context.Context, q store.SumQuery, queues []keyedSum, out *OverviewPublic) error {
 	out.TopFailing, out.Slowest, out.BusiestQueues = []FailingTask{}, []SlowTask{}, []BusyQueue{}
 	names, err := g.keyed(ctx, q, store.ByName)
 	if err != nil {
@@ -218,10 +219,6 @@ func (g *group) ranked(ctx context.Context, q store.SumQuery, out *OverviewPubli
 			return err
 		}
 		out.Slowest = append(out.Slowest, SlowTask{Name: name, P95MS: rounded(n.P95), P50MS: rounded(n.P50), N: n.N})
-	}
-	queues, err := g.keyed(ctx, q, store.ByQueue)
-	if err != nil {
-		return err
 	}
 	slices.SortFunc(queues, func(a, b keyedSum) int { return cmp.Or(cmp.Compare(b.Ended(), a.Ended()), cmp.Compare(a.key, b.key)) })
 	for _, n := range queues[:min(len(queues), topRows)] {
