@@ -48,7 +48,7 @@ func roleOptions(cfg *config.Config, role string) store.Options {
 func poolOptions(cfg *config.Config, conns int) store.Options {
 	o := store.Options{
 		URL: cfg.Database.URL.Reveal(), AuditKey: auth.AuditOutboxKey(cfg.Secret.AuditChain.Bytes()),
-		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour, Trace: cfg.Traces.On(),
+		EventRetention: time.Duration(cfg.Retention.EventDays) * 24 * time.Hour, Trace: cfg.Traces.On(), SearchIndex: bool(cfg.Database.SearchIndex),
 	}
 	if cfg.Database.Engine() == config.EngineSQLite {
 		return o

@@ -42,6 +42,7 @@ func (tx *Tx) deleteTasks(ctx context.Context, projectID int64, keys []int64, ex
 	// Rows are locked in key order, as everywhere.
 	keys = slices.Clone(keys)
 	slices.Sort(keys)
+	var gone []int64
 	lock := ""
 	if tx.s.eng.name() != "sqlite" {
 		lock = " FOR UPDATE"
@@ -83,6 +84,12 @@ func (tx *Tx) deleteTasks(ctx context.Context, projectID int64, keys []int64, ex
 			}
 		}
 		n++
+		gone = append(gone, id)
+	}
+	if len(gone) > 0 {
+		if err := tx.s.eng.dropTokens(ctx, tx.db, gone); err != nil {
+			return 0, fmt.Errorf("take tasks out of the search index: %w", tx.s.err(err))
+		}
 	}
 	return n, tx.s.err(tx.commitDeltas(ctx, d))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
 	"github.com/z4jdev/z4j/pkg/store/internal/transfer"
+	"github.com/z4jdev/z4j/pkg/textindex"
 )
 
 // ExecForTest runs one statement in a transaction, once for each list of arguments, to seed rows that
@@ -147,4 +148,27 @@ func (s *Store) WriteByReaderForTest(ctx context.Context) error {
 func (tx *Tx) BackendForTest(ctx context.Context) (pid int64, err error) {
 	err = tx.db.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
 	return pid, err
+}
+
+// AskForTest lists the ids of the tasks that match a filter, by the search index alone; ok is false when it can't help.
+func (s *Store) AskForTest(ctx context.Context, f TaskFilter) (ids []string, ok bool, err error) {
+	r, err := s.resolve(ctx, &f)
+	if err != nil {
+		return nil, false, err
+	}
+	l := &lister{s: s, p: TaskPage{Filter: f, Order: TasksByTime}, all: r.conds}
+	places, ok, err := l.ask(ctx)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	tasks, err := s.fetchTasks(ctx, places, true)
+	for _, t := range tasks {
+		ids = append(ids, t.TaskID)
+	}
+	return ids, true, err
+}
+
+// CandidatesForTest lists the keys that the search index has for a text.
+func (s *Store) CandidatesForTest(ctx context.Context, project int64, text string) ([]int64, error) {
+	return s.eng.matchTokens(ctx, textindex.In(project, textindex.Contains(text)), 100)
 }

@@ -118,6 +118,8 @@ type ingestBatch struct {
 	loose   []looseRow
 	looseOf []*IngestItem
 	looseIn []*IngestEvent
+	// searched are the tasks whose texts changed.
+	searched []int64
 }
 
 // touchEvery is how often queues, workers and agents are written for being seen again.
@@ -146,7 +148,7 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 			return err
 		}
 		b.fresh, b.d = make(map[string]int64), d
-		b.groups, b.loose, b.looseOf, b.looseIn = nil, nil, nil, nil
+		b.groups, b.loose, b.looseOf, b.looseIn, b.searched = nil, nil, nil, nil, nil
 		for _, it := range items {
 			it.Accepted, it.Changed = 0, false
 			for i := range it.Events {
@@ -208,6 +210,9 @@ func (b *ingestBatch) run(ctx context.Context) error {
 	}
 	if err := b.see(ctx); err != nil {
 		return err
+	}
+	if err := b.tx.queueSearch(ctx, b.searched, b.now); err != nil {
+		return fmt.Errorf("queue tasks for the search index: %w", err)
 	}
 	return b.tx.commitDeltas(ctx, b.d)
 }
@@ -399,6 +404,7 @@ func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error
 		after := footprintOf(g.task)
 		b.d.row(&after, 1)
 		b.noteException(g)
+		b.searched = append(b.searched, g.task.ID)
 		if err := b.facts(ctx, g); err != nil {
 			return err
 		}
@@ -457,6 +463,9 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 			return err
 		}
 		writes = append(writes, taskWrite{g.task, g.dirty})
+		if g.dirty&searchDirty != 0 {
+			b.searched = append(b.searched, g.task.ID)
+		}
 		after := footprintOf(g.task)
 		if after != g.before {
 			b.d.row(&g.before, -1)

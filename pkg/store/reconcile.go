@@ -148,6 +148,9 @@ func (tx *Tx) ReconcileTask(ctx context.Context, r Reconciliation) (changed bool
 	if err != nil {
 		return false, fmt.Errorf("reconcile task: %w", tx.s.err(err))
 	}
+	if err := tx.queueSearch(ctx, []int64{t.ID}, now); err != nil {
+		return false, fmt.Errorf("reconcile task: %w", tx.s.err(err))
+	}
 	d, err := tx.newDeltas(ctx)
 	if err != nil {
 		return false, err

@@ -66,6 +66,8 @@ type Options struct {
 	// MinuteKeep and HourKeep are how long roll-ups are kept by the minute and by the hour; 0 means the constants of
 	// these names.
 	MinuteKeep, HourKeep time.Duration
+	// SearchIndex keeps an index of what is searched in tasks. All who write the same database must agree on it.
+	SearchIndex bool
 	// Trace makes spans of transactions and statements below a span that is recorded in their context.
 	Trace bool
 	// Now is the clock; nil means time.Now.
@@ -89,7 +91,9 @@ type Store struct {
 
 	minuteKeep, hourKeep time.Duration
 
-	trace bool
+	// searched says that there is to be a search index.
+	searched bool
+	trace    bool
 
 	instMu sync.Mutex
 	inst   uuid.UUID
@@ -122,6 +126,7 @@ type engine interface {
 	prepareDays(ctx context.Context, days []time.Time) error
 	// dropEvents drops partitions of events that end before a time and returns about how many rows went.
 	dropEvents(ctx context.Context, before time.Time) (int64, error)
+	searchOps
 	// ingest returns the bulk operations on an open transaction.
 	ingest(tx db.DBTX) ingestOps
 	lockAuditChain(ctx context.Context, h db.DBTX) error
@@ -144,7 +149,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		q: db.New(), log: o.Logger, now: o.Now, names: newNameCache(), auditKey: o.AuditKey,
-		seen: newSeenCache(), eventRetention: o.EventRetention, minuteKeep: o.MinuteKeep, hourKeep: o.HourKeep,
+		seen: newSeenCache(), eventRetention: o.EventRetention, searched: o.SearchIndex, minuteKeep: o.MinuteKeep, hourKeep: o.HourKeep,
 		trace: o.Trace,
 	}
 	if s.minuteKeep <= 0 {

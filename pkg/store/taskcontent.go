@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/z4jdev/z4j/pkg/textindex"
 )
 
 // ContentColumn is what of a call is looked into.
@@ -25,6 +27,27 @@ type ContentMatch struct {
 	Path []string
 	// Texts are compared with the member as text: a string's characters, a number or a word as it is written.
 	Texts []TextMatch
+}
+
+// tokens is what the search index can tell of the condition.
+func (m *ContentMatch) tokens() *textindex.Expr {
+	if len(m.Path) == 0 {
+		return textTokens(m.Texts)
+	}
+	exprs := make([]*textindex.Expr, len(m.Texts))
+	for i, t := range m.Texts {
+		if t.Match == MatchExact {
+			exprs[i] = textindex.Member(string(m.Column), m.Path, t.Text)
+			continue
+		}
+		// The member is compared as what it means, and the index has its spelling in JSON.
+		var plain []string
+		for _, text := range t.literals() {
+			plain = append(plain, textindex.Plain(text)...)
+		}
+		exprs[i] = textindex.ContainsAll(plain...)
+	}
+	return textindex.Any(exprs...)
 }
 
 // sql is the condition. It is false, never unknown, for content that is no JSON or has no such member.

@@ -37,6 +37,8 @@ func TestTaskContent(t *testing.T) {
 		if err := s.Ingest(t.Context(), []*store.IngestItem{item(ref, events...)}); err != nil {
 			t.Fatal(err)
 		}
+		indexAll(t, s)
+		asked := 0
 		for _, tc := range []struct {
 			column store.ContentColumn
 			path   string
@@ -87,6 +89,16 @@ func TestTaskContent(t *testing.T) {
 					got[i] = append(got[i], task.TaskID)
 				}
 				slices.Sort(got[i])
+				ids, ok, err := s.AskForTest(t.Context(), f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.Sort(ids); ok && !slices.Equal(ids, got[i]) {
+					t.Errorf("%s.%s %v: the index finds %q, a walk %q", tc.column, tc.path, tc.texts, ids, got[i])
+				}
+				if ok {
+					asked++
+				}
 			}
 			if found := strings.Join(got[0], " "); found != tc.want {
 				t.Errorf("%s.%s %v finds %q, want %q", tc.column, tc.path, tc.texts, found, tc.want)
@@ -94,6 +106,9 @@ func TestTaskContent(t *testing.T) {
 			if len(got[0])+len(got[1]) != len(content)+1 {
 				t.Errorf("%s.%s %v: %d found and %d not, of %d", tc.column, tc.path, tc.texts, len(got[0]), len(got[1]), len(content)+1)
 			}
+		}
+		if asked != 18 {
+			t.Errorf("the index served %d of the conditions, want 18", asked)
 		}
 		n, exact, err := s.CountTasks(t.Context(), store.TaskFilter{ProjectID: ref.ProjectID, TaskTerms: store.TaskTerms{
 			Content: []store.ContentMatch{{Column: store.ContentKwargs, Path: []string{"customer_id"}, Texts: store.Exact("42")}},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/textindex"
 )
 
 // Match says how a text is compared.
@@ -53,9 +54,10 @@ type TaskTerms struct {
 	Priorities                     []domain.Priority
 	Engines, Queues, Workers       []TextMatch
 	Names, IDs, Exceptions, Issues []TextMatch
-	// Content are conditions on arguments and results. All of them must hold. No index serves them.
+	// Content are conditions on arguments and results. All of them must hold.
 	Content []ContentMatch
-	// Search are parts of the name, queue, worker or task id, in any case. All of them must be found.
+	// Search are parts of the name, queue, worker, task id, exception, arguments or result, in any case. All of them must be
+	// found.
 	Search []string
 }
 
@@ -135,6 +137,8 @@ type condition struct {
 	column column
 	values []any
 	render func(b *builder) string
+	// tokens is what the search index can tell of the condition; nil when that is nothing.
+	tokens *textindex.Expr
 }
 
 func (c *condition) sql(b *builder) string {
@@ -247,7 +251,8 @@ func (s *Store) include(ctx context.Context, r *resolved, t *TaskTerms) error {
 	textColumn(r, byFingerprint, t.Issues)
 	textColumn(r, "exception", t.Exceptions)
 	for i := range t.Content {
-		r.addSQL(func(b *builder) string { return t.Content[i].sql(b, s.eng.name()) })
+		m := &t.Content[i]
+		r.add(condition{tokens: m.tokens(), render: func(b *builder) string { return m.sql(b, s.eng.name()) }})
 	}
 	return s.search(ctx, r, t.Search, "")
 }
@@ -260,9 +265,20 @@ func (s *Store) search(ctx context.Context, r *resolved, texts []string, not str
 		if err != nil {
 			return err
 		}
-		r.addSQL(func(b *builder) string { return not + s.found(b, text, ids, all) })
+		c := condition{render: func(b *builder) string { return not + s.found(b, text, ids, all) }}
+		if not == "" && all && len(ids) == 0 {
+			c.tokens = textindex.Contains(text)
+		}
+		r.add(c)
 	}
 	return nil
+}
+
+// texts reports whether the filter compares texts of rows.
+func (f *TaskFilter) texts() bool {
+	return slices.ContainsFunc(append(f.terms(), &f.Not), func(t *TaskTerms) bool {
+		return len(t.Search)+len(t.IDs)+len(t.Exceptions)+len(t.Content) > 0
+	})
 }
 
 // terms are all terms of the filter that say what matches.
@@ -289,7 +305,28 @@ func textColumn(r *resolved, c column, list []TextMatch) {
 		r.add(condition{column: c, values: values})
 		return
 	}
-	r.addSQL(func(b *builder) string { return anyText(b, string(c), list) })
+	out := condition{render: func(b *builder) string { return anyText(b, string(c), list) }}
+	if c != byFingerprint {
+		out.tokens = textTokens(list)
+	}
+	r.add(out)
+}
+
+// textTokens is what the search index can tell of a text that matches any of a list.
+func textTokens(list []TextMatch) *textindex.Expr {
+	exprs := make([]*textindex.Expr, len(list))
+	for i, m := range list {
+		exprs[i] = textindex.ContainsAll(m.literals()...)
+	}
+	return textindex.Any(exprs...)
+}
+
+// literals are the texts that whatever matches contains.
+func (t TextMatch) literals() []string {
+	if t.Match == MatchGlob {
+		return strings.Split(t.Text, "*")
+	}
+	return []string{t.Text}
 }
 
 // anyText says that a column matches any of the texts.
@@ -308,15 +345,21 @@ func anyText(b *builder, column string, list []TextMatch) string {
 // found says that a text occurs in what a search looks at. names are the keys of the names that have it, if all of them.
 func (s *Store) found(b *builder, text string, names []any, all bool) string {
 	p := b.arg(likeContains(strings.ToLower(text)))
-	id := "lower(task_id) LIKE " + p + ` ESCAPE '\'`
-	if s.eng.name() == "sqlite" {
-		// LIKE disregards case there, of the same letters as lower does.
-		id = "task_id LIKE " + p + ` ESCAPE '\'`
+	columns := []string{"task_id", "exception", "args", "kwargs", "result"}
+	for i, c := range columns {
+		if i > 0 {
+			c = "coalesce(" + c + ", '')"
+		}
+		if s.eng.name() != "sqlite" {
+			c = "lower(" + c + ")" // LIKE of SQLite disregards case, of the same letters as its lower does
+		}
+		columns[i] = c + " LIKE " + p + ` ESCAPE '\'`
 	}
+	own := strings.Join(columns, " OR ")
 	in := `IN (SELECT id FROM names WHERE lower(text) LIKE ` + p + ` ESCAPE '\')`
 	switch {
 	case all && len(names) == 0:
-		return "(" + id + ")"
+		return "(" + own + ")"
 	case all:
 		list := make([]string, len(names))
 		for i, v := range names {
@@ -324,7 +367,7 @@ func (s *Store) found(b *builder, text string, names []any, all bool) string {
 		}
 		in = "IN (" + strings.Join(list, ", ") + ")"
 	}
-	return "(name_id " + in + " OR coalesce(queue_id, 0) " + in + " OR coalesce(worker_id, 0) " + in + " OR " + id + ")"
+	return "(name_id " + in + " OR coalesce(queue_id, 0) " + in + " OR coalesce(worker_id, 0) " + in + " OR " + own + ")"
 }
 
 func namesLike(b *builder, list []TextMatch) string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
+	"github.com/z4jdev/z4j/pkg/textindex"
 )
 
 // TaskOrder chooses the order of a task list.
@@ -81,11 +82,15 @@ const (
 	sinceSlack, seenSlack = time.Hour, 2 * time.Minute
 	// rareMatches is up to how many tasks with one value of an indexed column are looked through as a whole.
 	rareMatches = 2000
-	// nearRows is how many tasks are looked through in the order of the list before a filter counts as rare, and
-	// stretchRows how many for one answer at most. windowRows is how many are looked through as a whole.
-	nearRows, windowRows, stretchRows = 6000, 20_000, 100_000
-	// stretchTime is how long a search goes on before it answers with what it has.
-	stretchTime = time.Second
+	// firstRows is how many tasks are looked through in the order of the list before the search index is asked, nearRows
+	// before a filter counts as rare, and stretchRows how many for one answer at most. windowRows is how many are looked
+	// through as a whole.
+	firstRows, nearRows, windowRows, stretchRows = 250, 1500, 20_000, 50_000
+	// chunkRows is how many are looked through between two looks at the clock.
+	chunkRows = 1500
+	// stretchTime is how long a walk goes on before it answers with what it has, searchTime that of a search in texts: nobody
+	// waits, and who wants more asks on.
+	stretchTime, searchTime = 12 * time.Millisecond, 25 * time.Millisecond
 )
 
 // compareCursors is the order of lists: newest first, those without a time last, then the newest row.
@@ -211,13 +216,13 @@ func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, e
 		places, err = l.merge(ctx)
 		return places, false, err
 	}
-	if exact, err := l.pastedID(ctx); err != nil || exact != nil {
-		return exact, false, err
-	}
 	walk := l.walker(l.served)
-	begin := l.s.Now()
+	end := l.s.Now().Add(stretchTime)
+	if l.p.Filter.texts() {
+		end = l.s.Now().Add(searchTime)
+	}
 	want, scanned, collected := l.p.Limit+1, 0, false
-	for chunk := nearRows / 6; ; chunk = min(chunk*5, windowRows) {
+	for chunk := firstRows; ; chunk = min(2*chunk, chunkRows) {
 		err := walk.stretch(ctx, chunk, func(inner string, b *builder) error {
 			l.filterRows(b)
 			found, err := l.s.readPlaces(ctx, inner, b, l.p.Order)
@@ -233,10 +238,22 @@ func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, e
 			return places[:want], false, nil
 		case walk.done:
 			return places, false, nil
-		case scanned >= stretchRows || l.s.Now().Sub(begin) > stretchTime:
-			l.reached = walk.after
-			return places, true, nil
-		case scanned >= nearRows && !collected:
+		case scanned == firstRows:
+			all, ok, err := l.ask(ctx)
+			if err == nil && !ok && l.windowed && l.p.Filter.Until != nil {
+				// In the order of starts, or of arrivals, a window that has ended may be anywhere.
+				all, ok, err = l.complete(ctx, nil, windowRows)
+			}
+			if err != nil {
+				return nil, false, err
+			}
+			if ok {
+				return all[:min(len(all), want)], false, nil
+			}
+			if exact, err := l.pastedID(ctx); err != nil || exact != nil {
+				return exact, false, err
+			}
+		case !collected && scanned >= nearRows:
 			collected = true
 			all, ok, err := l.collect(ctx)
 			if err != nil {
@@ -245,6 +262,9 @@ func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, e
 			if ok {
 				return all[:min(len(all), want)], false, nil
 			}
+		case scanned >= stretchRows || l.s.Now().After(end):
+			l.reached = walk.after
+			return places, true, nil
 		}
 	}
 }
@@ -280,8 +300,8 @@ func (l *lister) filterRows(b *builder) {
 	}
 }
 
-// pastedID finds the task whose whole id is the search text. An id is pasted more often than a part of one, and only a
-// search for nothing else is cut short: a name may contain the text too, so names must not match.
+// pastedID finds the task whose whole id is the search text, where no index can tell what else has the text: an id is pasted
+// more often than a part of one. Only a search for nothing else is cut short, and names must not match.
 func (l *lister) pastedID(ctx context.Context) ([]TaskCursor, error) {
 	search := l.p.Filter.Search
 	if len(search) != 1 || len(search[0]) < idLength || l.p.After != nil {
@@ -306,7 +326,46 @@ func (l *lister) collect(ctx context.Context) (places []TaskCursor, ok bool, err
 			return places, ok, err
 		}
 	}
+	if f := &l.p.Filter; f.Since == nil && f.Until == nil {
+		counts, err := l.s.TaskCounts(ctx, f.ProjectID)
+		total := int64(0)
+		for _, n := range counts {
+			total += n
+		}
+		if err != nil || total > windowRows {
+			return nil, false, err
+		}
+	}
 	return l.complete(ctx, nil, windowRows)
+}
+
+// ask finds all matches among the tasks that the search index names; ok is false when it can't help.
+func (l *lister) ask(ctx context.Context) (places []TaskCursor, ok bool, err error) {
+	b, inner, ok, err := l.named(ctx)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	places, err = l.matches(ctx, b, inner)
+	return places, err == nil, err
+}
+
+// named is the query of the tasks that the search index names, to be narrowed by the conditions of b.
+func (l *lister) named(ctx context.Context) (b *builder, inner string, ok bool, err error) {
+	exprs := make([]*textindex.Expr, len(l.all))
+	for i := range l.all {
+		exprs[i] = l.all[i].tokens
+	}
+	tasks, ok, err := l.s.candidates(ctx, l.p.Filter.ProjectID, textindex.All(exprs...))
+	if err != nil || !ok {
+		return nil, "", false, err
+	}
+	b = &builder{}
+	b.add("+project_id = " + b.arg(l.p.Filter.ProjectID)) // the sign keeps the planner from the indexes of projects
+	b.add(l.s.eng.amongSQL(b, "id", tasks))
+	inner = "SELECT " + l.columns() + " FROM tasks" + b.where()
+	b.conds = nil
+	l.p.Filter.window(b)
+	return b, inner, true, nil
 }
 
 // indexed are the conditions that an index serves, the most telling first.
@@ -328,14 +387,18 @@ func (l *lister) complete(ctx context.Context, c *condition, limit int64) (place
 	if err != nil || !ok {
 		return nil, false, err
 	}
+	places, err = l.matches(ctx, b, inner)
+	return places, err == nil, err
+}
+
+// matches finds all matches among the rows of inner, from behind the page's beginning.
+func (l *lister) matches(ctx context.Context, b *builder, inner string) ([]TaskCursor, error) {
 	b.addAll(l.all)
-	if places, err = l.s.readPlaces(ctx, inner, b, l.p.Order); err != nil {
-		return nil, false, err
-	}
+	places, err := l.s.readPlaces(ctx, inner, b, l.p.Order)
 	if l.p.After != nil {
 		places = slices.DeleteFunc(places, func(c TaskCursor) bool { return compareCursors(c, *l.p.After) <= 0 })
 	}
-	return places, true, nil
+	return places, err
 }
 
 // scope is the query of the tasks with a value of an indexed column, or of the window when c is nil, to be narrowed by the
@@ -464,13 +527,26 @@ func (w *walker) phases() []bool {
 	return []bool{false, true}
 }
 
+// from names the table, and for SQLite the index to walk: it keeps no statistics of its own, and without any takes every
+// index that begins with the project for as good as the other.
+func (w *walker) from() string {
+	if w.s.eng.name() != "sqlite" {
+		return " FROM tasks"
+	}
+	index := [...]string{"tasks_started", "tasks_seen", "tasks_time"}[w.order]
+	if w.eq != nil {
+		index = map[column]string{byState: "tasks_state_started", byName: "tasks_name_started", byQueue: "tasks_queue_started"}[w.eq.column]
+	}
+	return " FROM tasks INDEXED BY " + index
+}
+
 // page reads the next places.
 func (w *walker) page(ctx context.Context, want int) ([]TaskCursor, error) {
 	var places []TaskCursor
 	for _, unstarted := range w.phases() {
 		b := &builder{}
 		w.rangeSQL(b, unstarted)
-		part, err := w.s.readPlaces(ctx, "SELECT "+placeColumns+" FROM tasks"+b.where()+" ORDER BY "+w.order.sql()+" LIMIT "+b.arg(int64(want-len(places))),
+		part, err := w.s.readPlaces(ctx, "SELECT "+placeColumns+w.from()+b.where()+" ORDER BY "+w.order.sql()+" LIMIT "+b.arg(int64(want-len(places))),
 			&builder{args: b.args}, w.order)
 		if err != nil {
 			return nil, err
@@ -487,14 +563,14 @@ func (w *walker) stretch(ctx context.Context, n int, read func(inner string, b *
 	unstarted := w.phases()[0]
 	b := &builder{}
 	w.rangeSQL(b, unstarted)
-	inner := "SELECT " + w.columns + " FROM tasks" + b.where() + " ORDER BY " + w.order.sql() + " LIMIT " + b.arg(int64(n))
+	inner := "SELECT " + w.columns + w.from() + b.where() + " ORDER BY " + w.order.sql() + " LIMIT " + b.arg(int64(n))
 	b.conds = nil
 	if err := read(inner, b); err != nil {
 		return err
 	}
 	b = &builder{}
 	w.rangeSQL(b, unstarted)
-	end, err := w.s.readPlaces(ctx, "SELECT id, received_at, started_at, seen_at FROM tasks"+b.where()+" ORDER BY "+w.order.sql()+
+	end, err := w.s.readPlaces(ctx, "SELECT "+placeColumns+w.from()+b.where()+" ORDER BY "+w.order.sql()+
 		" LIMIT 1 OFFSET "+b.arg(int64(n-1)), &builder{args: b.args}, w.order)
 	switch {
 	case err != nil:

@@ -72,6 +72,9 @@ func (s *Store) copyRows(ctx context.Context, to *Store, mark string, report fun
 	if err != nil {
 		return to.err(err)
 	}
+	if err := to.forgetSearch(ctx); err != nil {
+		return err
+	}
 	return to.foldAll(ctx)
 }
 

@@ -76,7 +76,7 @@ func PostgresURL(t testing.TB) string {
 
 func open(t testing.TB, dsn string, opts []func(*store.Options)) *store.Store {
 	t.Helper()
-	o := store.Options{URL: dsn, Logger: slog.New(slog.DiscardHandler), AuditKey: AuditKey}
+	o := store.Options{URL: dsn, Logger: slog.New(slog.DiscardHandler), AuditKey: AuditKey, SearchIndex: true}
 	for _, f := range opts {
 		f(&o)
 	}

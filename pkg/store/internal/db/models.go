@@ -371,6 +371,12 @@ type SavedView struct {
 	UpdatedAt time.Time
 }
 
+type SearchQueue struct {
+	Seq    int64
+	TaskID int64
+	At     time.Time
+}
+
 type Session struct {
 	ID               uuid.UUID
 	UserID           uuid.UUID
@@ -427,6 +433,11 @@ type TaskCount struct {
 	ProjectID int64
 	State     int64
 	N         int64
+}
+
+type TaskSearch struct {
+	TaskID int64
+	Tokens []int32
 }
 
 type TaskTotal struct {

@@ -28,7 +28,11 @@ const pageRows = 2000
 const StateTable = "copy_state"
 
 // skipped tables hold what belongs to running processes: leases, and sessions of polling agents, which simply connect anew.
-var skipped = []string{"leases", "longpoll_sessions", "audit_transition", "goose_db_version", "sqlite_sequence", StateTable}
+// The search index is made anew.
+var skipped = []string{"leases", "longpoll_sessions", "audit_transition", "goose_db_version", "sqlite_sequence", "search_queue", StateTable}
+
+// searchIndex begins the names of the tables of the search index.
+const searchIndex = "task_search"
 
 // Kind is what a column holds.
 type Kind int
@@ -93,7 +97,7 @@ func Catalogue(ctx context.Context, lite db.DBTX) ([]Table, error) {
 	}
 	byName := map[string]*Table{}
 	for _, name := range names {
-		if slices.Contains(skipped, name) || strings.HasPrefix(name, "sqlite_") {
+		if slices.Contains(skipped, name) || strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, searchIndex) {
 			continue
 		}
 		t, err := describe(ctx, lite, name)

@@ -289,6 +289,9 @@ func redisAnswers(ctx context.Context, url string) error {
 	return nil
 }
 
+// searchWaiting is how many changes may wait for the search index before it is worth a word.
+const searchWaiting = 100_000
+
 // diagnose finds what works but should not stay so.
 func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, counters bool) ([]finding, error) {
 	var found []finding
@@ -329,6 +332,12 @@ func (a *app) diagnose(ctx context.Context, cfg *config.Config, s *store.Store, 
 	}
 	if totals.OutboxRows > 1000 {
 		warn("audit", fmt.Sprintf("%d audit records wait for the chain", totals.OutboxRows), "is a brain running? see 'z4j audit verify'")
+	}
+	if state, err := s.SearchState(ctx); err != nil {
+		return nil, err
+	} else if waiting := state.Left + state.Queued; bool(cfg.Database.SearchIndex) && waiting > searchWaiting {
+		warn("search", fmt.Sprintf("%d changes of tasks wait to be brought into the search index", waiting),
+			"is a brain running? it catches up when less comes in; until then searches look through the newest tasks")
 	}
 	if counters {
 		diff, err := s.CheckCounters(ctx, countWindow(cfg, s.Now()))

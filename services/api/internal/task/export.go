@@ -135,7 +135,7 @@ func (g *group) export(r *rest.Request, q *ListQuery, filter store.TaskFilter) (
 			Details: map[string]any{"field": "format", "max_rows": limit},
 		}
 	}
-	order := q.order()
+	order := q.order(&filter)
 	return rest.Stream{
 		ContentType: format.ContentType(), Filename: "z4j-tasks-" + r.Project.Slug + "." + string(format),
 		Write: func(ctx context.Context, w io.Writer) error {

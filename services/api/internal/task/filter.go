@@ -19,7 +19,7 @@ type Filter struct {
 	State        []string    `json:"state" validate:"max=20" doc:"task states"`
 	Priority     []string    `json:"priority" validate:"max=20" doc:"critical, high, normal, low"`
 	Name         []string    `json:"name" validate:"max=20" doc:"parts of the task's name, in any case"`
-	Search       string      `json:"search" validate:"max=200" doc:"part of name, queue, worker or task id, in any case"`
+	Search       string      `json:"search" validate:"max=200" doc:"part of name, queue, worker, task id, exception, arguments or result, in any case"`
 	Engine       []string    `json:"engine" validate:"max=20"`
 	Queue        []string    `json:"queue" validate:"max=20"`
 	Worker       []string    `json:"worker" validate:"max=20"`

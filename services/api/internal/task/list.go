@@ -19,17 +19,18 @@ type ListQuery struct {
 	Cursor       string `json:"cursor" doc:"next_cursor of the page before; a malformed one gives the first page"`
 	Limit        int    `json:"limit" validate:"ge=1,le=5000"`
 	IncludeTotal bool   `json:"include_total"`
-	Sort         string `json:"sort" default:"-started_at" validate:"oneof=-started_at|-seen_at|-received_at" doc:"-received_at is the order of since and until, so that any window is read at once; -seen_at: newest arrival first, which never changes"`
+	Sort         string `json:"sort" validate:"oneof=-started_at|-seen_at|-received_at" doc:"default: -started_at, with until -received_at; -received_at is the order of since and until, so that any window is read at once; -seen_at: newest arrival first, which never changes"`
 	Format       string `json:"format" validate:"oneof=csv|xlsx|json" doc:"answer with a file of all matching tasks"`
 	Fields       string `json:"fields" validate:"max=500" doc:"basic: rows without results, tracebacks and arguments, which are cut to previews; with format: comma list of the file's columns"`
 }
 
-// order is the list's order.
-func (q *ListQuery) order() store.TaskOrder {
-	switch q.Sort {
-	case "-seen_at":
+// order is the list's order. A window that ended long ago is nowhere in the order of starts: tasks received in it may have
+// started at any time since.
+func (q *ListQuery) order(f *store.TaskFilter) store.TaskOrder {
+	switch {
+	case q.Sort == "-seen_at":
 		return store.TasksBySeen
-	case "-received_at":
+	case q.Sort == "-received_at", q.Sort == "" && f.Until != nil:
 		return store.TasksByTime
 	}
 	return store.TasksByStart
@@ -52,7 +53,7 @@ func (g *group) list(r *rest.Request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.ReadLimit)
 	defer cancel()
-	page := store.TaskPage{Filter: filter, Order: q.order(), Limit: g.pageSize(q.Limit), Basic: strings.TrimSpace(q.Fields) == basicFields}
+	page := store.TaskPage{Filter: filter, Order: q.order(&filter), Limit: g.pageSize(q.Limit), Basic: strings.TrimSpace(q.Fields) == basicFields}
 	if page.After, err = g.cursor(ctx, q.Cursor); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const (
 	totalsEvery   = 5 * time.Minute
 	compactEvery  = 10 * time.Minute
 	sumEvery      = 5 * time.Second
+	searchEvery   = time.Second
 	expireEvery   = time.Hour
 	// sweepEvery is the time between two walks through the events of SQLite: what PostgreSQL does by the day too.
 	sweepEvery = 24 * time.Hour
@@ -32,6 +33,10 @@ const (
 	expireRows  = 2000
 	taskRows    = 250
 	compactRows = 1000
+	// searchRows is large, as an index of PostgreSQL takes many entries at once for less; on SQLite ingest waits for a step.
+	searchRows, searchRowsSQLite = 1000, 200
+	// searchRest is the rest after a step of it, in multiples of the step, beside the usual one.
+	searchRest = 2
 )
 
 const (
@@ -64,6 +69,7 @@ func (u *Upkeep) plan() []job {
 		})},
 		{"compact", compactEvery, u.compact},
 		{"sum", sumEvery, u.sum},
+		{"search_index", searchEvery, u.search},
 		{"task_totals", totalsEvery, u.taskTotals},
 	}
 	if s.Engine() != "sqlite" {
@@ -263,6 +269,35 @@ func (u *Upkeep) sum(ctx context.Context) error {
 		n, err := u.deps.Store.SumRollups(ctx)
 		return n == 0, err
 	})
+}
+
+// search brings the search index up to date. Ingest comes first: each step is followed by a longer rest than those of other
+// jobs, in which they have their turns.
+func (u *Upkeep) search(ctx context.Context) error {
+	rows := int64(searchRows)
+	if u.deps.Store.Engine() == "sqlite" {
+		rows = searchRowsSQLite
+	}
+	for done := false; !done; {
+		var took time.Duration
+		var err error
+		done, err = u.turn(ctx, func(ctx context.Context) (bool, error) {
+			begin := time.Now()
+			n, err := u.deps.Store.IndexTasks(ctx, rows)
+			took = time.Since(begin)
+			u.deps.Metrics.indexed.Add(float64(n))
+			return n == 0, err
+		})
+		if err != nil {
+			return err
+		}
+		if !done {
+			pause(ctx, searchRest*took)
+		}
+	}
+	state, err := u.deps.Store.SearchState(ctx)
+	u.deps.Metrics.unindexed.Set(float64(state.Queued + state.Left))
+	return err
 }
 
 // taskTotals deletes counted events of what is gone.

@@ -17,6 +17,8 @@ type Metrics struct {
 	errors    *prometheus.CounterVec
 	held      prometheus.Gauge
 	stray     prometheus.Gauge
+	indexed   prometheus.Counter
+	unindexed prometheus.Gauge
 }
 
 // NewMetrics registers the metrics.
@@ -44,8 +46,14 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		stray: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "z4j_ingest_default_partition_dates", Help: "Days whose events were in the default partition of PostgreSQL when upkeep last looked; they are moved at once.",
 		}),
+		indexed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "z4j_ingest_search_indexed_total", Help: "Changes of tasks that were brought into the search index.",
+		}),
+		unindexed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "z4j_ingest_search_unindexed", Help: "Changes of tasks that wait to be brought into the search index, with tasks of before it was switched on.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.deleted, m.compacted, m.folded, m.lastRun, m.errors, m.held, m.stray} {
+	for _, c := range []prometheus.Collector{m.deleted, m.compacted, m.folded, m.lastRun, m.errors, m.held, m.stray, m.indexed, m.unindexed} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -66,6 +66,8 @@ type Store interface {
 	CompactRollups(ctx context.Context, res, into int64, before time.Time, limit int64) (int64, error)
 	ExpireRollups(ctx context.Context, before time.Time) (int64, error)
 	SumRollups(ctx context.Context) (int64, error)
+	IndexTasks(ctx context.Context, limit int64) (int64, error)
+	SearchState(ctx context.Context) (store.SearchState, error)
 	ExpireSpans(ctx context.Context, before time.Time) (int64, error)
 	ExpireTaskTotals(ctx context.Context, silentSince, unusedSince time.Time) (int64, error)
 
@@ -284,12 +286,16 @@ func (u *Upkeep) turn(ctx context.Context, step func(ctx context.Context) (done 
 	if err != nil || done {
 		return done, err
 	}
-	rest := time.NewTimer(min(max(time.Since(begin), minPause), maxPause))
+	pause(ctx, min(max(time.Since(begin), minPause), maxPause))
+	return false, ctx.Err()
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	rest := time.NewTimer(d)
 	defer rest.Stop()
 	select {
 	case <-ctx.Done():
-		return false, ctx.Err()
 	case <-rest.C:
 	}
-	return false, nil
 }

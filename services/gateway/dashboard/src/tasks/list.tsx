@@ -415,7 +415,7 @@ function NoMatch({
     <Empty title={filtered ? "No task matches" : "No task in this time range"}>
       <p>
         {filtered
-          ? "Nothing fits this filter. Plain words are looked for in the task's name, queue, worker and id; several values of one key mean any of them, different keys have to fit together."
+          ? "Nothing fits this filter. Plain words are looked for in the task's name, queue, worker, id, exception, arguments and result; several values of one key mean any of them, different keys have to fit together."
           : "Tasks were reported, but at other times."}{" "}
         Time range: {window}.
       </p>

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/z4jdev/z4j/pkg/projection"
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+	"github.com/z4jdev/z4j/pkg/textindex"
+)
+
+// The search index follows the tasks: whoever changes what is searched of one queues it in the same transaction, and
+// IndexTasks works the queue off. A search asks the index and looks at the queued tasks itself, so that it misses none.
+
+const (
+	// metaSearch is the state of the index: nothing or searchOff without one, searchWhole when all tasks are in it or
+	// queued, otherwise the key of a task: those with lower keys are still to be added.
+	metaSearch  = "search_index"
+	searchOff   = "off"
+	searchWhole = "whole"
+
+	// settleTime is how long a task waits in the queue: most change several times within seconds.
+	settleTime = 5 * time.Second
+	// searchMatches is how many tasks an index may name for a search that then looks at all of them, and searchQueued how
+	// many may be queued.
+	searchMatches, searchQueued = 1000, 2000
+)
+
+// searchLock is the advisory lock of those who write the index: each reads tasks before it writes what it read.
+const searchLock = 0x7A345E4C
+
+// searchOps is what of the index differs between the engines.
+type searchOps interface {
+	lockSearch(ctx context.Context, h db.DBTX) error
+	// queueSearch notes tasks as changed.
+	queueSearch(ctx context.Context, h db.DBTX, tasks []int64, now time.Time) error
+	// takeQueued takes tasks from the queue that were noted before a time, the oldest first.
+	takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error)
+	// putTokens sets what the index has of tasks, and dropTokens takes tasks out.
+	putTokens(ctx context.Context, h db.DBTX, tasks []int64, tokens [][]textindex.Token) error
+	dropTokens(ctx context.Context, h db.DBTX, tasks []int64) error
+	clearSearch(ctx context.Context, h db.DBTX) error
+	// matchTokens lists up to limit tasks for which the condition holds.
+	matchTokens(ctx context.Context, e *textindex.Expr, limit int64) ([]int64, error)
+	// amongSQL says that a column is one of tasks.
+	amongSQL(b *builder, column string, tasks []int64) string
+}
+
+// IndexTasks brings the search index on by one step of about limit tasks. It returns how many it looked at, 0 when there is
+// nothing to do for now. An index that is switched off is emptied.
+func (s *Store) IndexTasks(ctx context.Context, limit int64) (n int64, err error) {
+	state, err := s.Meta(ctx, metaSearch)
+	if err != nil {
+		return 0, fmt.Errorf("index tasks: %w", err)
+	}
+	idle, err := s.searchIdle(ctx, state)
+	if idle || err != nil {
+		return 0, err
+	}
+	err = s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
+		if err := s.eng.lockSearch(ctx, tx.db); err != nil {
+			return err
+		}
+		var err error
+		n, err = tx.indexTasks(ctx, limit)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("index tasks: %w", err)
+	}
+	return n, nil
+}
+
+// searchIdle reports whether a step would find nothing to do, so that none takes the writer for it.
+func (s *Store) searchIdle(ctx context.Context, state string) (bool, error) {
+	switch {
+	case !s.searched:
+		return state == "" || state == searchOff, nil
+	case state != searchWhole:
+		return false, nil
+	}
+	found, err := s.readInts(ctx, "SELECT 1 FROM search_queue WHERE at < $1 LIMIT 1", []any{s.Now().Add(-settleTime)})
+	return len(found) == 0, err
+}
+
+func (tx *Tx) indexTasks(ctx context.Context, limit int64) (int64, error) {
+	s := tx.s
+	state, err := s.q.MetaValue(ctx, tx.db, db.MetaValueParams{Key: metaSearch})
+	if err != nil && !s.isNotFound(err) {
+		return 0, err
+	}
+	set := func(state string) error {
+		return s.q.SetMeta(ctx, tx.db, db.SetMetaParams{Key: metaSearch, Value: state})
+	}
+	if !s.searched {
+		if err := s.eng.clearSearch(ctx, tx.db); err != nil {
+			return 0, err
+		}
+		return 0, set(searchOff)
+	}
+	if state == "" || state == searchOff {
+		if err := s.eng.clearSearch(ctx, tx.db); err != nil {
+			return 0, err
+		}
+		var newest int64
+		if err := tx.db.QueryRow(ctx, "SELECT coalesce(max(id), 0) FROM tasks").Scan(&newest); err != nil {
+			return 0, err
+		}
+		if newest == 0 {
+			return 0, set(searchWhole)
+		}
+		return 1, set(strconv.FormatInt(newest+1, 10))
+	}
+	taken, tasks, err := s.eng.takeQueued(ctx, tx.db, s.Now().Add(-settleTime), limit)
+	if err != nil {
+		return 0, err
+	}
+	if err := tx.putTasks(ctx, tasks); err != nil || taken >= limit || state == searchWhole {
+		return taken, err
+	}
+	below, err := strconv.ParseInt(state, 10, 64)
+	if err != nil {
+		// A state that nobody wrote: begin anew.
+		return 1, set("")
+	}
+	rows, err := tx.db.Query(ctx, "SELECT id FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT $2", below, limit-taken)
+	if err != nil {
+		return 0, err
+	}
+	older, err := scanInts(rows)
+	if err != nil {
+		return 0, err
+	}
+	if len(older) == 0 {
+		return taken, set(searchWhole)
+	}
+	if err := tx.putTasks(ctx, older); err != nil {
+		return 0, err
+	}
+	return taken + int64(len(older)), set(strconv.FormatInt(older[len(older)-1], 10))
+}
+
+// putTasks sets what the index has of tasks, and takes those out that are gone.
+func (tx *Tx) putTasks(ctx context.Context, tasks []int64) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	b := &builder{}
+	rows, err := tx.db.Query(ctx, "SELECT id, project_id, task_id, exception, args, kwargs, result FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", tasks), b.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var ids []int64
+	var tokens [][]textindex.Token
+	for rows.Next() {
+		var id int64
+		var d textindex.Document
+		var exception, args, kwargs, result *string
+		if err := rows.Scan(&id, &d.Project, &d.ID, &exception, &args, &kwargs, &result); err != nil {
+			return err
+		}
+		d.Exception, d.Args, d.Kwargs, d.Result = value(exception), value(args), value(kwargs), value(result)
+		ids, tokens = append(ids, id), append(tokens, d.Tokens())
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	if err := tx.s.eng.putTokens(ctx, tx.db, ids, tokens); err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(slices.Clone(tasks), func(id int64) bool { return slices.Contains(ids, id) })
+	if len(gone) == 0 {
+		return nil
+	}
+	return tx.s.eng.dropTokens(ctx, tx.db, gone)
+}
+
+func scanInts(rows pgx.Rows) ([]int64, error) {
+	defer rows.Close()
+	var list []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, rows.Err()
+}
+
+// SearchState says how far the search index is.
+type SearchState struct {
+	// On is unset while there is no index: searches read rows.
+	On bool
+	// Whole is set when every task is in the index or queued; until then Left tasks with the lowest keys may be missing.
+	Whole bool
+	Left  int64
+	// Queued is how many changes wait in the queue, up to a bound.
+	Queued int64
+}
+
+// queuedBound is up to which number queued changes are counted.
+const queuedBound = 1_000_000
+
+// SearchState reads how far the search index is.
+func (s *Store) SearchState(ctx context.Context) (SearchState, error) {
+	state, err := s.Meta(ctx, metaSearch)
+	if err != nil {
+		return SearchState{}, err
+	}
+	out := SearchState{On: state != "" && state != searchOff, Whole: state == searchWhole}
+	if below, err := strconv.ParseInt(state, 10, 64); err == nil {
+		out.Left = below - 1
+	}
+	queued, err := s.readInts(ctx, "SELECT count(*) FROM (SELECT 1 AS one FROM search_queue LIMIT $1) AS q", []any{int64(queuedBound)})
+	if err == nil && len(queued) == 1 {
+		out.Queued = queued[0]
+	}
+	return out, err
+}
+
+// candidates lists the tasks for which a condition on the index may hold, newest first by key; ok is false when the index can't
+// tell, or when these are too many to look at.
+func (s *Store) candidates(ctx context.Context, project int64, e *textindex.Expr) (tasks []int64, ok bool, err error) {
+	if e == nil {
+		return nil, false, nil
+	}
+	state, err := s.Meta(ctx, metaSearch)
+	if err != nil || state != searchWhole {
+		return nil, false, err
+	}
+	// The queue is read before the index: what leaves it in between is in the index then.
+	queued, err := s.readInts(ctx, "SELECT task_id FROM search_queue LIMIT $1", []any{int64(searchQueued + 1)})
+	if err != nil || len(queued) > searchQueued {
+		return nil, false, err
+	}
+	tasks, err = s.eng.matchTokens(ctx, textindex.In(project, e), searchMatches+1)
+	if err != nil || len(tasks) > searchMatches {
+		return nil, false, err
+	}
+	tasks = append(tasks, queued...)
+	slices.Sort(tasks)
+	return slices.Compact(tasks), true, nil
+}
+
+// searchDirty are the changes of a task that the search index has to follow.
+const searchDirty = projection.DirtyArgs | projection.DirtyOutcome
+
+// queueSearch notes tasks for the search index, if there is to be one.
+func (tx *Tx) queueSearch(ctx context.Context, tasks []int64, now time.Time) error {
+	if !tx.s.searched || len(tasks) == 0 {
+		return nil
+	}
+	return tx.s.eng.queueSearch(ctx, tx.db, tasks, now)
+}
+
+// forgetSearch makes the search index be made anew.
+func (s *Store) forgetSearch(ctx context.Context) error {
+	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.db.Exec(ctx, "DELETE FROM meta WHERE key = $1", metaSearch)
+		return err
+	})
+}

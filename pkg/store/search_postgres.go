@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/z4jdev/z4j/pkg/store/internal/db"
+	"github.com/z4jdev/z4j/pkg/textindex"
+)
+
+func (p *pg) lockSearch(ctx context.Context, h db.DBTX) error {
+	_, err := h.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(searchLock))
+	return err
+}
+
+func (p *pg) amongSQL(b *builder, column string, tasks []int64) string {
+	return column + " = ANY(" + b.arg(tasks) + "::bigint[])"
+}
+
+// queueSearch appends: writers that note the same task must not wait for each other, nor for the one who takes.
+func (p *pg) queueSearch(ctx context.Context, h db.DBTX, tasks []int64, now time.Time) error {
+	_, err := h.Exec(ctx, "INSERT INTO search_queue (task_id, at) SELECT unnest($1::bigint[]), $2", tasks, now)
+	return err
+}
+
+func (p *pg) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error) {
+	rows, err := h.Query(ctx, `DELETE FROM search_queue WHERE seq IN (SELECT seq FROM search_queue WHERE at < $1 ORDER BY seq LIMIT $2)
+		RETURNING task_id`, before, limit)
+	if err != nil {
+		return 0, nil, err
+	}
+	if tasks, err = scanInts(rows); err != nil {
+		return 0, nil, err
+	}
+	taken = int64(len(tasks))
+	slices.Sort(tasks)
+	return taken, slices.Compact(tasks), nil
+}
+
+func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []int64, tokens [][]textindex.Token) error {
+	// Lists of different lengths are no array of PostgreSQL: they are one behind the other, with the end of each.
+	var flat []int32
+	ends := make([]int32, len(tasks))
+	for i, list := range tokens {
+		for _, t := range list {
+			flat = append(flat, int32(t))
+		}
+		ends[i] = int32(len(flat))
+	}
+	_, err := h.Exec(ctx, `INSERT INTO task_search (task_id, tokens)
+		SELECT t.id, ($2::integer[])[1 + lag(t.stop, 1, 0) OVER (ORDER BY t.n) : t.stop] FROM unnest($1::bigint[], $3::integer[]) WITH ORDINALITY AS t (id, stop, n)
+		ON CONFLICT (task_id) DO UPDATE SET tokens = excluded.tokens WHERE task_search.tokens <> excluded.tokens`, tasks, flat, ends)
+	return err
+}
+
+func (p *pg) dropTokens(ctx context.Context, h db.DBTX, tasks []int64) error {
+	_, err := h.Exec(ctx, "DELETE FROM task_search WHERE task_id = ANY($1::bigint[])", tasks)
+	return err
+}
+
+func (p *pg) clearSearch(ctx context.Context, h db.DBTX) error {
+	_, err := h.Exec(ctx, "TRUNCATE task_search, search_queue")
+	return err
+}
+
+func (p *pg) matchTokens(ctx context.Context, e *textindex.Expr, limit int64) ([]int64, error) {
+	b := &builder{}
+	rows, err := p.pool.Query(ctx, "SELECT task_id FROM task_search WHERE "+tokensSQL(b, e)+" LIMIT "+b.arg(limit), b.args...)
+	if err != nil {
+		return nil, err
+	}
+	return scanInts(rows)
+}
+
+// tokensSQL spells a condition for the index.
+func tokensSQL(b *builder, e *textindex.Expr) string {
+	if len(e.Any) > 0 {
+		return "(" + strings.Join(eachSQL(b, e.Any), " OR ") + ")"
+	}
+	var all []int32
+	var rest []*textindex.Expr
+	for _, k := range append(slices.Clone(e.All), e) {
+		switch {
+		case k == e && len(e.All) > 0:
+		case len(k.All)+len(k.Any) == 0:
+			all = append(all, int32(k.Token))
+		default:
+			rest = append(rest, k)
+		}
+	}
+	parts := eachSQL(b, rest)
+	if len(all) > 0 {
+		parts = append(parts, "tokens @> "+b.arg(all)+"::integer[]")
+	}
+	return "(" + strings.Join(parts, " AND ") + ")"
+}
+
+func eachSQL(b *builder, list []*textindex.Expr) []string {
+	parts := make([]string, len(list))
+	for i, e := range list {
+		parts[i] = tokensSQL(b, e)
+	}
+	return parts
+}

@@ -1,0 +1,21 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
+-- +goose Up
+
+-- Tasks whose texts the search index does not know yet, and since when; a task may stand in it several times.
+CREATE TABLE search_queue (
+    seq     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    task_id bigint NOT NULL,
+    at      timestamptz NOT NULL
+);
+
+-- The tokens of each task's texts (pkg/textindex). What is added waits in the index's list of pending entries; a short one is
+-- read quickly.
+CREATE TABLE task_search (
+    task_id bigint PRIMARY KEY,
+    tokens  integer[] NOT NULL
+);
+CREATE INDEX task_search_tokens ON task_search USING gin (tokens) WITH (gin_pending_list_limit = 1024);
+
+-- +goose Down
+DROP TABLE task_search;
+DROP TABLE search_queue;
