@@ -308,6 +308,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.refusals.Run(ctx) })
 	g.Go(func() error { return s.push.Run(ctx) })
+	g.Go(func() error { return s.router.Run(ctx, s.deps.Bus) })
 	g.Go(func() error { return s.bulk.Run(ctx) })
 	return g.Wait()
 }
