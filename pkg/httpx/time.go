@@ -34,10 +34,29 @@ func (t Time) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	u := t.UTC()
-	if y := u.Year(); y < 0 || y > 9999 {
-		return nil, fmt.Errorf("year %d has no RFC 3339 form", y)
+	year, month, day := u.Date()
+	if year < 0 || year > 9999 {
+		return nil, fmt.Errorf("year %d has no RFC 3339 form", year)
 	}
-	return []byte(u.Format(`"` + timeLayout + `"`)), nil
+	// timeLayout by hand: a page of tasks has hundreds of times, and a layout is read anew for each.
+	b := make([]byte, 0, len(timeLayout)+2)
+	b = appendDigits(append(b, '"'), year, 4)
+	b = appendDigits(append(b, '-'), int(month), 2)
+	b = appendDigits(append(b, '-'), day, 2)
+	b = appendDigits(append(b, 'T'), u.Hour(), 2)
+	b = appendDigits(append(b, ':'), u.Minute(), 2)
+	b = appendDigits(append(b, ':'), u.Second(), 2)
+	b = appendDigits(append(b, '.'), u.Nanosecond()/1000, 6)
+	return append(b, 'Z', '"'), nil
+}
+
+// appendDigits appends the last digits of n, with zeros in front.
+func appendDigits(b []byte, n, digits int) []byte {
+	b = append(b, "000000"[:digits]...)
+	for i := len(b) - 1; n > 0 && i >= len(b)-digits; i-- {
+		b[i], n = byte('0'+n%10), n/10
+	}
+	return b
 }
 
 // UnmarshalJSON implements json.Unmarshaler; see ParseTime for what it takes.
