@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -153,27 +154,14 @@ func (tx *Tx) putTasks(ctx context.Context, tasks []int64) error {
 		return nil
 	}
 	b := &builder{}
-	rows, err := tx.db.Query(ctx, "SELECT id, project_id, task_id, exception, args, kwargs, result FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", tasks), b.args...)
+	rows, err := tx.db.Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", tasks), b.args...)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	var ids []int64
-	var tokens [][]textindex.Token
-	for rows.Next() {
-		var id int64
-		var d textindex.Document
-		var exception, args, kwargs, result *string
-		if err := rows.Scan(&id, &d.Project, &d.ID, &exception, &args, &kwargs, &result); err != nil {
-			return err
-		}
-		d.Exception, d.Args, d.Kwargs, d.Result = value(exception), value(args), value(kwargs), value(result)
-		ids, tokens = append(ids, id), append(tokens, d.Tokens())
-	}
-	if err := rows.Err(); err != nil {
+	ids, tokens, err := scanTokens(rows)
+	if err != nil {
 		return err
 	}
-	rows.Close()
 	if err := tx.s.eng.putTokens(ctx, tx.db, ids, tokens); err != nil {
 		return err
 	}
@@ -182,6 +170,67 @@ func (tx *Tx) putTasks(ctx context.Context, tasks []int64) error {
 		return nil
 	}
 	return tx.s.eng.dropTokens(ctx, tx.db, gone)
+}
+
+// searchedColumns are what scanTokens reads.
+const searchedColumns = "id, project_id, task_id, exception, args, kwargs, result"
+
+// scanTokens reads tasks and breaks each into its tokens.
+func scanTokens(rows pgx.Rows) (ids []int64, tokens [][]textindex.Token, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var d textindex.Document
+		var exception, args, kwargs, result *string
+		if err := rows.Scan(&id, &d.Project, &d.ID, &exception, &args, &kwargs, &result); err != nil {
+			return nil, nil, err
+		}
+		d.Exception, d.Args, d.Kwargs, d.Result = value(exception), value(args), value(kwargs), value(result)
+		ids, tokens = append(ids, id), append(tokens, d.Tokens())
+	}
+	return ids, tokens, rows.Err()
+}
+
+const (
+	// sampleTasks is how many of the newest tasks tell how common a token is, sampleFor how long they do, and unseen the part of
+	// the tasks that has a token of which they know nothing.
+	sampleTasks = 256
+	sampleFor   = 10 * time.Minute
+	unseen      = 1.0 / 128
+)
+
+// tokenSample is how many of some tasks have a token.
+type tokenSample struct {
+	mu    sync.Mutex
+	until time.Time
+	tasks int
+	with  map[textindex.Token]int
+}
+
+// tokenShare tells how common tokens are among the newest tasks. Of a failure it makes no more than slower searches.
+func (s *Store) tokenShare(ctx context.Context) func(textindex.Token) float64 {
+	c := &s.sample
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := s.Now(); now.After(c.until) {
+		rows, err := s.eng.read().Query(ctx, "SELECT "+searchedColumns+" FROM tasks ORDER BY id DESC LIMIT $1", sampleTasks)
+		if err == nil {
+			var tokens [][]textindex.Token
+			if _, tokens, err = scanTokens(rows); err == nil {
+				c.until, c.tasks, c.with = now.Add(sampleFor), len(tokens), make(map[textindex.Token]int)
+				for _, t := range slices.Concat(tokens...) {
+					c.with[t]++
+				}
+			}
+		}
+	}
+	tasks, with := c.tasks, c.with // replaced as a whole
+	return func(t textindex.Token) float64 {
+		if n := with[t]; n > 0 {
+			return max(unseen, float64(n)/float64(tasks))
+		}
+		return unseen
+	}
 }
 
 func scanInts(rows pgx.Rows) ([]int64, error) {
@@ -243,7 +292,8 @@ func (s *Store) candidates(ctx context.Context, project int64, e *textindex.Expr
 	if err != nil || len(queued) > searchQueued {
 		return nil, false, err
 	}
-	tasks, err = s.eng.matchTokens(ctx, textindex.In(project, e), searchMatches+1)
+	narrow, _ := textindex.In(project, e).Narrow(s.tokenShare(ctx))
+	tasks, err = s.eng.matchTokens(ctx, narrow, searchMatches+1)
 	if err != nil || len(tasks) > searchMatches {
 		return nil, false, err
 	}

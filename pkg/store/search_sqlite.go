@@ -75,7 +75,7 @@ func (l *lite) clearSearch(ctx context.Context, h db.DBTX) error {
 }
 
 func (l *lite) matchTokens(ctx context.Context, e *textindex.Expr, limit int64) ([]int64, error) {
-	rows, err := l.reads.Query(ctx, "SELECT rowid FROM task_search WHERE task_search MATCH $1 ORDER BY rowid DESC LIMIT $2", e.Match(), limit)
+	rows, err := l.reads.Query(ctx, "SELECT rowid FROM task_search WHERE task_search MATCH $1 LIMIT $2", e.Match(), limit)
 	if err != nil {
 		return nil, err
 	}

@@ -93,6 +93,7 @@ type Store struct {
 
 	// searched says that there is to be a search index.
 	searched bool
+	sample   tokenSample
 	trace    bool
 
 	instMu sync.Mutex

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 )
@@ -18,6 +19,8 @@ import (
 const (
 	// facetRows is how many matching tasks, newest first, facets are counted over.
 	facetRows = 4000
+	// countTime is how long counting goes on.
+	countTime = time.Second
 	// totalRows is how many tasks are looked through for a total.
 	totalRows = 50_000
 )
@@ -202,7 +205,7 @@ func (l *lister) countFacets(ctx context.Context, list []facet, counts []map[int
 			return false, err
 		case walk.done:
 			return false, nil
-		case scanned >= stretchRows || l.s.Now().Sub(begin) > stretchTime:
+		case scanned >= stretchRows || l.s.Now().Sub(begin) > countTime:
 			return true, nil
 		}
 	}

@@ -87,10 +87,10 @@ const (
 	// through as a whole.
 	firstRows, nearRows, windowRows, stretchRows = 250, 1500, 20_000, 50_000
 	// chunkRows is how many are looked through between two looks at the clock.
-	chunkRows = 1500
+	chunkRows = 1000
 	// stretchTime is how long a walk goes on before it answers with what it has, searchTime that of a search in texts: nobody
 	// waits, and who wants more asks on.
-	stretchTime, searchTime = 12 * time.Millisecond, 25 * time.Millisecond
+	stretchTime, searchTime = 10 * time.Millisecond, 12 * time.Millisecond
 )
 
 // compareCursors is the order of lists: newest first, those without a time last, then the newest row.

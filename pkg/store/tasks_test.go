@@ -314,7 +314,7 @@ func rareTask(t *testing.T, s *store.Store, projectID int64) {
 	if err != nil || len(list.Tasks) != 0 || list.Next == nil || !list.Partial {
 		t.Fatalf("a search that stops: %+v %v", list, err)
 	}
-	// How many stretches it takes depends on the machine: each also ends after a second.
+	// How many stretches it takes depends on the machine: each also ends by the clock.
 	for range 1000 {
 		p.After = list.Next
 		if list, err = s.ListTasks(t.Context(), p); err != nil {
@@ -424,8 +424,14 @@ func taskListPlans(t *testing.T, s *store.Store, projectID int64) {
 		list, err := s.ListTasks(t.Context(), tc.page)
 		took := time.Since(begin)
 		plan := plans.Take()
-		if err != nil || len(list.Tasks) != 50 || list.Next == nil || list.Partial {
-			t.Errorf("%s: %d tasks, %v", tc.name, len(list.Tasks), err)
+		tasks := len(list.Tasks)
+		for p := tc.page; err == nil && list.Partial; { // the machine is slow
+			p.After, p.Limit = list.Next, 50-tasks
+			list, err = s.ListTasks(t.Context(), p)
+			tasks += len(list.Tasks)
+		}
+		if err != nil || tasks != 50 || list.Next == nil {
+			t.Errorf("%s: %d tasks, %v", tc.name, tasks, err)
 		}
 		if !usesIndex(plan, tc.index) || sorts(plan) {
 			t.Errorf("%s: plan\n%s", tc.name, plan)

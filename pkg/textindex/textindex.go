@@ -11,6 +11,7 @@
 package textindex
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ const (
 	// maxLeaf is the length in bytes of the longest value of a member that is a token.
 	maxLeaf = 256
 	// maxPieces bounds the pieces that are asked for: some are as telling as all.
-	maxPieces = 6
+	maxPieces = 12
 
 	hashBits = 24
 	hashMask = 1<<hashBits - 1
@@ -235,6 +236,45 @@ func Member(column string, path []string, value string) *Expr {
 // In is the condition for documents of a project, with those that are not fully told.
 func In(id int64, e *Expr) *Expr {
 	return All(&Expr{Token: ofProject(id)}, Any(e, &Expr{Token: partial}))
+}
+
+const (
+	// enoughTold is the part of the documents that is left when nothing more need be asked for, and dense the part from which on
+	// a token tells too little for what reading its long list costs.
+	enoughTold, dense = 1e-5, 0.1
+)
+
+// Narrow returns a condition that asks for fewer tokens, the rarest: for it holds whatever holds for e, and little else. share
+// says which part of the documents has a token, as far as known; it is never 0. told is the part for which the result holds.
+func (e *Expr) Narrow(share func(Token) float64) (out *Expr, told float64) {
+	if len(e.All)+len(e.Any) == 0 {
+		return e, share(e.Token)
+	}
+	type kid struct {
+		*Expr
+		told float64
+	}
+	kids := make([]kid, 0, len(e.All)+len(e.Any))
+	for _, k := range append(slices.Clone(e.All), e.Any...) {
+		narrow, told := k.Narrow(share)
+		kids = append(kids, kid{narrow, told})
+	}
+	var list []*Expr
+	if len(e.Any) > 0 {
+		for _, k := range kids {
+			list, told = append(list, k.Expr), told+k.told
+		}
+		return Any(list...), min(told, 1)
+	}
+	slices.SortStableFunc(kids, func(a, b kid) int { return cmp.Compare(a.told, b.told) })
+	told = 1
+	for _, k := range kids {
+		if len(list) > 0 && (told < enoughTold || k.told > dense) {
+			break
+		}
+		list, told = append(list, k.Expr), told*k.told
+	}
+	return All(list...), told
 }
 
 // Text spells a token for an index of words: letters and digits, no two tokens alike.

@@ -4,6 +4,7 @@ package textindex
 
 import (
 	"encoding/json"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -126,6 +127,33 @@ func TestAllAny(t *testing.T) {
 	}
 }
 
+func TestNarrow(t *testing.T) {
+	share := func(of map[Token]float64) func(Token) float64 { return func(t Token) float64 { return of[t] } }
+	tok := func(list ...Token) (out []*Expr) {
+		for _, t := range list {
+			out = append(out, &Expr{Token: t})
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		e    *Expr
+		of   map[Token]float64
+		want string
+		told float64
+	}{
+		{All(tok(1, 2, 3)...), map[Token]float64{1: 0.9, 2: 0.05, 3: 0.02}, `("3" AND "2")`, 0.001},                 // common ones tell little
+		{All(tok(1, 2)...), map[Token]float64{1: 0.9, 2: 0.8}, `"2"`, 0.8},                                          // but one has to be asked for
+		{All(tok(1, 2, 3, 4)...), map[Token]float64{1: 0.001, 2: 0.002, 3: 0.003, 4: 0.004}, `("1" AND "2")`, 2e-6}, // some are as telling as all
+		{Any(tok(1, 2)...), map[Token]float64{1: 0.9, 2: 0.8}, `("1" OR "2")`, 1},                                   // of ways none can be left out
+		{All(&Expr{Token: 9}, Any(All(tok(1, 2)...), &Expr{Token: 3})), map[Token]float64{9: 1, 1: 0.5, 2: 0.01, 3: 0.01}, `("2" OR "3")`, 0.02},
+	} {
+		got, told := tc.e.Narrow(share(tc.of))
+		if got.Match() != tc.want || math.Abs(told-tc.told) > 1e-9 {
+			t.Errorf("%s: %s of %v, want %s of %v", tc.e.Match(), got.Match(), told, tc.want, tc.told)
+		}
+	}
+}
+
 func TestPlain(t *testing.T) {
 	if got := Plain(`a b<c"d/e'fÄg` + "\n" + `h-1_2.3`); !slices.Equal(got, []string{"a b", "c", "d", "e", "f", "g", "h-1_2.3"}) {
 		t.Errorf("cut into %q", got)
@@ -149,7 +177,10 @@ func FuzzFinds(f *testing.F) {
 			for range 20 {
 				n := MinLength + rnd.IntN(len(runes)-MinLength+1)
 				i := rnd.IntN(len(runes) - n + 1)
-				if part := string(runes[i : i+n]); !holds(In(1, Contains(part)), tokens) {
+				part := string(runes[i : i+n])
+				e := In(1, Contains(part))
+				narrow, _ := e.Narrow(func(Token) float64 { return rnd.ExpFloat64() / 10 })
+				if !holds(e, tokens) || !holds(narrow, tokens) {
 					t.Fatalf("%q of %q is not found", part, text)
 				}
 			}
