@@ -131,8 +131,9 @@ func reads(b *testing.B, k kind) (results []readResult) {
 // indexed waits until the search index knows so many tasks and nothing waits for it.
 func (s *site) indexed(b *testing.B, tasks int) {
 	b.Helper()
-	end := time.Now().Add(time.Duration(tasks)*time.Millisecond + time.Minute)
+	end := time.Now().Add(time.Duration(tasks)*time.Millisecond + 10*time.Minute)
 	for {
+		<-time.After(time.Second)
 		metrics := scrape(b, s.brain.URL()+"/metrics")
 		done, waiting := metrics["z4j_ingest_search_indexed_total"], metrics["z4j_ingest_search_unindexed"]
 		if done >= float64(tasks) && waiting == 0 {
@@ -141,7 +142,6 @@ func (s *site) indexed(b *testing.B, tasks int) {
 		if time.Now().After(end) {
 			b.Fatalf("the search index knows %.0f of %d tasks, and %.0f wait for it", done, tasks, waiting)
 		}
-		<-time.After(time.Second)
 	}
 }
 
