@@ -55,7 +55,7 @@ func Ops(cfg Config) []rest.Op {
 	g := &group{store: cfg.Store, limit: cfg.ReadLimit}
 	return []rest.Op{{
 		Method: http.MethodGet, Path: "/projects/{slug}/workers", ID: "list_workers", Tag: "workers", Action: auth.WorkerRead,
-		Summary: "List workers", Access: rest.Session, Response: []WorkerPublic{}, Status: http.StatusOK, Handle: g.workers,
+		Summary: "List workers", Access: rest.Session, Response: []WorkerPublic{}, Status: http.StatusOK, Handle: g.workers, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/workers/lint", ID: "lint_workers", Tag: "workers", Action: auth.WorkerRead,
 		Summary: "Advice on the configuration that workers report", Access: rest.Session, Response: ProjectLintPublic{}, Status: http.StatusOK, Handle: g.lint,
@@ -66,7 +66,7 @@ func Ops(cfg Config) []rest.Op {
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/queues", ID: "list_queues", Tag: "queues", Action: auth.QueueRead,
 		Summary: "List queues with what went in and out of them in a window", Access: rest.Session, Query: QueueQuery{},
-		Response: []QueuePublic{}, Status: http.StatusOK, Handle: g.queues,
+		Response: []QueuePublic{}, Status: http.StatusOK, Handle: g.queues, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/queues/{engine}/{name}", ID: "get_queue", Tag: "queues", Action: auth.QueueRead,
 		Summary: "Show a queue with its depth over time, its tasks by name, its workers and what can be done with it", Access: rest.Session,

@@ -26,7 +26,7 @@ func TestHintsEndSharing(t *testing.T) {
 		computed := 0
 		ask := func(project int64, want int) {
 			t.Helper()
-			_, err := rt.shares.get(t.Context(), shareKey{op: "sum", project: project}, time.Second, 0, func(context.Context) (encoded, error) {
+			_, err := rt.shares.get(t.Context(), shareKey{path: "sum", project: project}, time.Second, 0, func(context.Context) (encoded, error) {
 				computed++
 				return encoded("1"), nil
 			})

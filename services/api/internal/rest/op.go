@@ -57,7 +57,7 @@ type Op struct {
 	// Errors lists the refusals of the operation beyond those every operation of its kind has (401, 403, 404, 422 ...).
 	Errors []int
 	// ShareFor is how old an answer may be that callers who ask the same share; 0 shares none. Such an answer must depend
-	// on nothing but the project, or the caller where there is none, and the query, and be a plain value.
+	// on nothing but the address with its query, and the caller where that names no project, and be a plain value.
 	ShareFor time.Duration
 	// Archived lets the operation reach archived projects.
 	Archived bool

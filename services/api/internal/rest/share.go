@@ -28,11 +28,11 @@ type shares struct {
 	listen func(project int64)
 }
 
-// shareKey is what an answer depends on: the project, or the caller where there is none, and the query.
+// shareKey is what an answer depends on: the address with its query, and the project, or the caller where there is none.
 type shareKey struct {
-	op, query string
-	project   int64
-	user      uuid.UUID
+	path, query string
+	project     int64
+	user        uuid.UUID
 }
 
 // encoded is an answer in JSON.
@@ -51,7 +51,7 @@ func keyOf(op *Op, r *Request) (shareKey, error) {
 	if err != nil {
 		return shareKey{}, fmt.Errorf("encode the query of %s: %w", op.ID, err)
 	}
-	key := shareKey{op: op.ID, query: string(query), project: r.Project.ID}
+	key := shareKey{path: r.HTTP.URL.Path, query: string(query), project: r.Project.ID}
 	if !op.project() {
 		key.user = r.User.ID
 	}

@@ -77,11 +77,11 @@ func Ops(cfg Config) []rest.Op {
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/issues", ID: "list_issues", Tag: "issues", Action: auth.IssueRead,
 		Summary: "List groups of tasks that failed alike", Access: rest.Session, Query: IssueQuery{}, Response: IssueListResponse{},
-		Status: http.StatusOK, Handle: g.issues,
+		Status: http.StatusOK, Handle: g.issues, ShareFor: time.Second,
 	}, {
 		Method: http.MethodGet, Path: "/projects/{slug}/issues/{fingerprint}", ID: "get_issue", Tag: "issues", Action: auth.IssueRead,
 		Summary: "Show a group of tasks that failed alike, with a sample and what they have in common", Access: rest.Session, Query: IssueDetailQuery{},
-		Response: IssueDetail{}, Status: http.StatusOK, Handle: g.issue,
+		Response: IssueDetail{}, Status: http.StatusOK, Handle: g.issue, ShareFor: time.Second,
 	}}...)
 }
 
