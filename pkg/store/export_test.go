@@ -168,6 +168,23 @@ func (s *Store) AskForTest(ctx context.Context, f TaskFilter) (ids []string, ok 
 	return ids, true, err
 }
 
+// IndexTasksForTest is IndexTasks with something that happens between reading the tasks and writing the index.
+func (s *Store) IndexTasksForTest(ctx context.Context, limit int64, between func()) error {
+	state, err := s.Meta(ctx, metaSearch)
+	if err != nil {
+		return err
+	}
+	ready, err := s.readyTasks(ctx, state, limit)
+	if err != nil {
+		return err
+	}
+	between()
+	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.indexTasks(ctx, limit, ready)
+		return err
+	})
+}
+
 // CandidatesForTest lists the keys that the search index has for a text.
 func (s *Store) CandidatesForTest(ctx context.Context, project int64, text string) ([]int64, error) {
 	return s.eng.matchTokens(ctx, textindex.In(project, textindex.Contains(text)), 100)

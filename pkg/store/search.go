@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -45,7 +46,7 @@ type searchOps interface {
 	// takeQueued takes tasks from the queue that were noted before a time, the oldest first.
 	takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error)
 	// putTokens sets what the index has of tasks, and dropTokens takes tasks out.
-	putTokens(ctx context.Context, h db.DBTX, tasks []int64, tokens [][]textindex.Token) error
+	putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error
 	dropTokens(ctx context.Context, h db.DBTX, tasks []int64) error
 	clearSearch(ctx context.Context, h db.DBTX) error
 	// matchTokens lists up to limit tasks for which the condition holds.
@@ -65,12 +66,16 @@ func (s *Store) IndexTasks(ctx context.Context, limit int64) (n int64, err error
 	if idle || err != nil {
 		return 0, err
 	}
+	ready, err := s.readyTasks(ctx, state, limit)
+	if err != nil {
+		return 0, fmt.Errorf("index tasks: %w", err)
+	}
 	err = s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
 		if err := s.eng.lockSearch(ctx, tx.db); err != nil {
 			return err
 		}
 		var err error
-		n, err = tx.indexTasks(ctx, limit)
+		n, err = tx.indexTasks(ctx, limit, ready)
 		return err
 	})
 	if err != nil {
@@ -91,7 +96,40 @@ func (s *Store) searchIdle(ctx context.Context, state string) (bool, error) {
 	return len(found) == 0, err
 }
 
-func (tx *Tx) indexTasks(ctx context.Context, limit int64) (int64, error) {
+// readyTasks breaks the tasks of the next step into tokens before SQLite's one writer is taken for it: reading them is most of
+// the work. Nil on PostgreSQL, where nobody waits for a step.
+func (s *Store) readyTasks(ctx context.Context, state string, limit int64) (map[int64]searchedTask, error) {
+	if !s.searched || s.eng.name() != "sqlite" {
+		return nil, nil
+	}
+	tasks, err := s.readInts(ctx, "SELECT task_id FROM search_queue WHERE at < $1 ORDER BY task_id LIMIT $2", []any{s.Now().Add(-settleTime), limit})
+	if err != nil {
+		return nil, err
+	}
+	if below, err := strconv.ParseInt(state, 10, 64); err == nil && int64(len(tasks)) < limit {
+		older, err := s.readInts(ctx, olderTasks, []any{below, limit - int64(len(tasks))})
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, older...)
+	}
+	b := &builder{}
+	rows, err := s.eng.read().Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+s.eng.amongSQL(b, "id", tasks), b.args...)
+	if err != nil {
+		return nil, err
+	}
+	list, err := scanTokens(rows)
+	ready := make(map[int64]searchedTask, len(list))
+	for _, t := range list {
+		ready[t.id] = t
+	}
+	return ready, err
+}
+
+// olderTasks are those that come next when an index is filled.
+const olderTasks = "SELECT id FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT $2"
+
+func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searchedTask) (int64, error) {
 	s := tx.s
 	state, err := s.q.MetaValue(ctx, tx.db, db.MetaValueParams{Key: metaSearch})
 	if err != nil && !s.isNotFound(err) {
@@ -123,7 +161,7 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := tx.putTasks(ctx, tasks); err != nil || taken >= limit || state == searchWhole {
+	if err := tx.putTasks(ctx, tasks, ready); err != nil || taken >= limit || state == searchWhole {
 		return taken, err
 	}
 	below, err := strconv.ParseInt(state, 10, 64)
@@ -131,7 +169,7 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64) (int64, error) {
 		// A state that nobody wrote: begin anew.
 		return 1, set("")
 	}
-	rows, err := tx.db.Query(ctx, "SELECT id FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT $2", below, limit-taken)
+	rows, err := tx.db.Query(ctx, olderTasks, below, limit-taken)
 	if err != nil {
 		return 0, err
 	}
@@ -142,53 +180,101 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64) (int64, error) {
 	if len(older) == 0 {
 		return taken, set(searchWhole)
 	}
-	if err := tx.putTasks(ctx, older); err != nil {
+	if err := tx.putTasks(ctx, older, ready); err != nil {
 		return 0, err
 	}
 	return taken + int64(len(older)), set(strconv.FormatInt(older[len(older)-1], 10))
 }
 
-// putTasks sets what the index has of tasks, and takes those out that are gone.
-func (tx *Tx) putTasks(ctx context.Context, tasks []int64) error {
+// putTasks sets what the index has of tasks, and takes those out that are gone. It reads those that are not ready, or were
+// changed since.
+func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searchedTask) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	b := &builder{}
-	rows, err := tx.db.Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", tasks), b.args...)
+	list, err := tx.unchangedTasks(ctx, tasks, ready)
 	if err != nil {
 		return err
 	}
-	ids, tokens, err := scanTokens(rows)
-	if err != nil {
+	there := make(map[int64]bool, len(tasks))
+	missing := func() []int64 {
+		for _, t := range list {
+			there[t.id] = true
+		}
+		return slices.DeleteFunc(slices.Clone(tasks), func(id int64) bool { return there[id] })
+	}
+	if unread := missing(); len(unread) > 0 {
+		b := &builder{}
+		rows, err := tx.db.Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", unread), b.args...)
+		if err != nil {
+			return err
+		}
+		read, err := scanTokens(rows)
+		if err != nil {
+			return err
+		}
+		list = append(list, read...)
+	}
+	slices.SortFunc(list, func(a, b searchedTask) int { return cmp.Compare(a.id, b.id) })
+	if err := tx.s.eng.putTokens(ctx, tx.db, list); err != nil {
 		return err
 	}
-	if err := tx.s.eng.putTokens(ctx, tx.db, ids, tokens); err != nil {
-		return err
-	}
-	gone := slices.DeleteFunc(slices.Clone(tasks), func(id int64) bool { return slices.Contains(ids, id) })
+	gone := missing()
 	if len(gone) == 0 {
 		return nil
 	}
 	return tx.s.eng.dropTokens(ctx, tx.db, gone)
 }
 
-// searchedColumns are what scanTokens reads.
-const searchedColumns = "id, project_id, task_id, exception, args, kwargs, result"
-
-// scanTokens reads tasks and breaks each into its tokens.
-func scanTokens(rows pgx.Rows) (ids []int64, tokens [][]textindex.Token, err error) {
+// unchangedTasks are those of tasks that are ready and have not been changed since.
+func (tx *Tx) unchangedTasks(ctx context.Context, tasks []int64, ready map[int64]searchedTask) (list []searchedTask, err error) {
+	if len(ready) == 0 {
+		return nil, nil
+	}
+	b := &builder{}
+	rows, err := tx.db.Query(ctx, "SELECT id, updated_at FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", tasks), b.args...)
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
 	for rows.Next() {
 		var id int64
+		var updated time.Time
+		if err := rows.Scan(&id, &updated); err != nil {
+			return nil, err
+		}
+		if t, ok := ready[id]; ok && t.updated.Equal(updated) {
+			list = append(list, t)
+		}
+	}
+	return list, rows.Err()
+}
+
+// searchedTask is a task as the index knows it.
+type searchedTask struct {
+	id      int64
+	updated time.Time
+	tokens  []textindex.Token
+}
+
+// searchedColumns are what scanTokens reads.
+const searchedColumns = "id, updated_at, project_id, task_id, exception, args, kwargs, result"
+
+// scanTokens reads tasks and breaks each into its tokens.
+func scanTokens(rows pgx.Rows) (list []searchedTask, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var t searchedTask
 		var d textindex.Document
 		var exception, args, kwargs, result *string
-		if err := rows.Scan(&id, &d.Project, &d.ID, &exception, &args, &kwargs, &result); err != nil {
-			return nil, nil, err
+		if err := rows.Scan(&t.id, &t.updated, &d.Project, &d.ID, &exception, &args, &kwargs, &result); err != nil {
+			return nil, err
 		}
 		d.Exception, d.Args, d.Kwargs, d.Result = value(exception), value(args), value(kwargs), value(result)
-		ids, tokens = append(ids, id), append(tokens, d.Tokens())
+		t.tokens = d.Tokens()
+		list = append(list, t)
 	}
-	return ids, tokens, rows.Err()
+	return list, rows.Err()
 }
 
 const (
@@ -215,11 +301,13 @@ func (s *Store) tokenShare(ctx context.Context) func(textindex.Token) float64 {
 	if now := s.Now(); now.After(c.until) {
 		rows, err := s.eng.read().Query(ctx, "SELECT "+searchedColumns+" FROM tasks ORDER BY id DESC LIMIT $1", sampleTasks)
 		if err == nil {
-			var tokens [][]textindex.Token
-			if _, tokens, err = scanTokens(rows); err == nil {
-				c.until, c.tasks, c.with = now.Add(sampleFor), len(tokens), make(map[textindex.Token]int)
-				for _, t := range slices.Concat(tokens...) {
-					c.with[t]++
+			var list []searchedTask
+			if list, err = scanTokens(rows); err == nil {
+				c.until, c.tasks, c.with = now.Add(sampleFor), len(list), make(map[textindex.Token]int)
+				for _, task := range list {
+					for _, t := range task.tokens {
+						c.with[t]++
+					}
 				}
 			}
 		}

@@ -41,19 +41,19 @@ func (p *pg) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit 
 	return taken, slices.Compact(tasks), nil
 }
 
-func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []int64, tokens [][]textindex.Token) error {
+func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error {
 	// Lists of different lengths are no array of PostgreSQL: they are one behind the other, with the end of each.
 	var flat []int32
-	ends := make([]int32, len(tasks))
-	for i, list := range tokens {
-		for _, t := range list {
+	ids, ends := make([]int64, len(tasks)), make([]int32, len(tasks))
+	for i, task := range tasks {
+		for _, t := range task.tokens {
 			flat = append(flat, int32(t))
 		}
-		ends[i] = int32(len(flat))
+		ids[i], ends[i] = task.id, int32(len(flat))
 	}
 	_, err := h.Exec(ctx, `INSERT INTO task_search (task_id, tokens)
 		SELECT t.id, ($2::integer[])[1 + lag(t.stop, 1, 0) OVER (ORDER BY t.n) : t.stop] FROM unnest($1::bigint[], $3::integer[]) WITH ORDINALITY AS t (id, stop, n)
-		ON CONFLICT (task_id) DO UPDATE SET tokens = excluded.tokens WHERE task_search.tokens <> excluded.tokens`, tasks, flat, ends)
+		ON CONFLICT (task_id) DO UPDATE SET tokens = excluded.tokens WHERE task_search.tokens <> excluded.tokens`, ids, flat, ends)
 	return err
 }
 

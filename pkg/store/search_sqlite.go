@@ -46,13 +46,13 @@ func (l *lite) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limi
 	return int64(len(tasks)), tasks, err
 }
 
-func (l *lite) putTokens(ctx context.Context, h db.DBTX, tasks []int64, tokens [][]textindex.Token) error {
+func (l *lite) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error {
 	stmt, err := h.(*litetx.DB).Stmt(ctx, "INSERT OR REPLACE INTO task_search (rowid, tokens) VALUES (?, ?)") //nolint:sqlclosecheck // the handle keeps it
 	if err != nil {
 		return err
 	}
-	for i, id := range tasks {
-		if _, err := stmt.ExecContext(ctx, id, textindex.Words(tokens[i])); err != nil {
+	for _, t := range tasks {
+		if _, err := stmt.ExecContext(ctx, t.id, textindex.Words(t.tokens)); err != nil {
 			return err
 		}
 	}

@@ -96,6 +96,25 @@ func TestSearchIndexFollows(t *testing.T) {
 			t.Errorf("nothing changed, and %d were indexed: %v", n, err)
 		}
 
+		// What changes while a step of the index is under way is in it as it is then.
+		at := base
+		change := func(text string) {
+			at = at.Add(time.Minute)
+			ingest(ref, event(domain.KindFailed, "cccccccc", at, func(e *store.IngestEvent) { e.Exception = &text }))
+		}
+		change("a first reason")
+		if err := s.ExecForTest(t.Context(), "UPDATE search_queue SET at = $1", []any{time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}); err != nil {
+			t.Fatal(err)
+		}
+		err := s.IndexTasksForTest(t.Context(), 100, func() { change("another reason") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		indexAll(t, s)
+		if now, err := s.CandidatesForTest(t.Context(), ref.ProjectID, "another reason"); err != nil || len(now) != 1 {
+			t.Errorf("the index has not followed a change: %v %v", now, err)
+		}
+
 		// A text that names match is not the index's alone to answer.
 		if _, ok, err := s.AskForTest(t.Context(), search("celery")); ok || err != nil {
 			t.Errorf("the index was asked for what a name has: %v", err)
