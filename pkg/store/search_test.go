@@ -241,5 +241,5 @@ func TestSearchMany(t *testing.T) {
 		if list := page("document 17 of", 50, nil); len(list.Tasks) != 1 || list.Tasks[0].TaskID != "task-00017" {
 			t.Errorf("one of many alike: %d tasks", len(list.Tasks))
 		}
-	})
+	}, storetest.Still)
 }

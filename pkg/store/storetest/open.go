@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -96,8 +97,14 @@ func open(t testing.TB, dsn string, opts []func(*store.Options)) *store.Store {
 }
 
 // Each runs fn against a fresh store of every engine.
-func Each(t *testing.T, fn func(t *testing.T, s *store.Store)) {
+func Each(t *testing.T, fn func(t *testing.T, s *store.Store), opts ...func(*store.Options)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { t.Parallel(); fn(t, SQLite(t)) })
-	t.Run("postgresql", func(t *testing.T) { t.Parallel(); fn(t, Postgres(t)) })
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); fn(t, SQLite(t, opts...)) })
+	t.Run("postgresql", func(t *testing.T) { t.Parallel(); fn(t, Postgres(t, opts...)) })
+}
+
+// Still is an option for a store whose clock stands still: how far it looks for an answer depends on no machine's speed.
+func Still(o *store.Options) {
+	now := time.Now()
+	o.Now = func() time.Time { return now }
 }
