@@ -22,6 +22,9 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 
 // EncodeJSON returns v as WriteJSON writes it.
 func EncodeJSON(v any) ([]byte, error) {
+	if a, ok := v.(Appender); ok {
+		return a.AppendJSON(nil)
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

@@ -30,8 +30,13 @@ func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 
 // MarshalJSON implements json.Marshaler.
 func (t Time) MarshalJSON() ([]byte, error) {
+	return t.AppendJSON(make([]byte, 0, len(timeLayout)+2))
+}
+
+// AppendJSON implements Appender.
+func (t Time) AppendJSON(b []byte) ([]byte, error) {
 	if t.IsZero() {
-		return []byte("null"), nil
+		return append(b, "null"...), nil
 	}
 	u := t.UTC()
 	year, month, day := u.Date()
@@ -39,7 +44,6 @@ func (t Time) MarshalJSON() ([]byte, error) {
 		return nil, fmt.Errorf("year %d has no RFC 3339 form", year)
 	}
 	// timeLayout by hand: a page of tasks has hundreds of times, and a layout is read anew for each.
-	b := make([]byte, 0, len(timeLayout)+2)
 	b = appendDigits(append(b, '"'), year, 4)
 	b = appendDigits(append(b, '-'), int(month), 2)
 	b = appendDigits(append(b, '-'), day, 2)
