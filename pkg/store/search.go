@@ -285,12 +285,32 @@ const (
 	unseen      = 1.0 / 128
 )
 
-// tokenSample is how many of some tasks have a token.
+// tokenSample is how many of some tasks have a token, and which searches name too many tasks: whoever pages through one asks for
+// it again and again. Both are forgotten together.
 type tokenSample struct {
 	mu    sync.Mutex
 	until time.Time
 	tasks int
 	with  map[textindex.Token]int
+	many  map[string]bool
+}
+
+// maxFrequent bounds the searches that are known to name too many.
+const maxFrequent = 1000
+
+func (c *tokenSample) frequent(search string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.many[search]
+}
+
+func (c *tokenSample) note(search string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.many == nil || len(c.many) >= maxFrequent {
+		c.many = map[string]bool{}
+	}
+	c.many[search] = true
 }
 
 // tokenShare tells how common tokens are among the newest tasks. Of a failure it makes no more than slower searches.
@@ -303,7 +323,7 @@ func (s *Store) tokenShare(ctx context.Context) func(textindex.Token) float64 {
 		if err == nil {
 			var list []searchedTask
 			if list, err = scanTokens(rows); err == nil {
-				c.until, c.tasks, c.with = now.Add(sampleFor), len(list), make(map[textindex.Token]int)
+				c.until, c.tasks, c.with, c.many = now.Add(sampleFor), len(list), make(map[textindex.Token]int), nil
 				for _, task := range list {
 					for _, t := range task.tokens {
 						c.with[t]++
@@ -381,7 +401,14 @@ func (s *Store) candidates(ctx context.Context, project int64, e *textindex.Expr
 		return nil, false, err
 	}
 	narrow, _ := textindex.In(project, e).Narrow(s.tokenShare(ctx))
+	name := narrow.Match()
+	if s.sample.frequent(name) {
+		return nil, false, nil
+	}
 	tasks, err = s.eng.matchTokens(ctx, narrow, searchMatches+1)
+	if err == nil && len(tasks) > searchMatches {
+		s.sample.note(name)
+	}
 	if err != nil || len(tasks) > searchMatches {
 		return nil, false, err
 	}
