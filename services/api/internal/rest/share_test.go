@@ -86,6 +86,7 @@ func TestCallersJoinAComputation(t *testing.T) {
 			synctest.Wait()
 		}
 		<-time.After(3 * time.Second)
+		synctest.Wait()
 		if n.Load() != 1 || answers[2].Code != http.StatusOK || !strings.Contains(answers[2].Body.String(), `"n":1`) {
 			t.Errorf("computed %d times, answered %d %s", n.Load(), answers[2].Code, answers[2].Body)
 		}
