@@ -52,7 +52,7 @@ func BenchmarkIndex(b *testing.B) {
 		}
 		rate, cost, disk := func(r indexed) float64 { return r.PerSecond }, func(r indexed) float64 { return r.CPU }, func(r indexed) float64 { return r.Disk }
 		without, with := column(0, rate), column(1, rate)
-		text += fmt.Sprintf("| %s | %.0f %s | %.0f %s | %.2f | %.0f / %.0f us | %.0f / %.0f | %.0f s |\n", k, median(without), spread(without), median(with), spread(with),
+		text += fmt.Sprintf("| %s | %s | %s | %.2f | %.0f / %.0f us | %.0f / %.0f | %.0f s |\n", k, spread(without), spread(with),
 			median(with)/median(without), median(column(0, cost)), median(column(1, cost)), median(column(0, disk)), median(column(1, disk)),
 			median(column(1, func(r indexed) float64 { return r.Behind })))
 		figures[strings.ToLower(string(k))] = map[string]any{"without": runs[0], "with": runs[1]}
