@@ -538,6 +538,34 @@ func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error
 	if s.eng.name() == "sqlite" {
 		return 0, nil
 	}
+	return s.foldInParts(ctx, limit, foldedRolls)
+}
+
+// foldInParts merges deltas in transactions of about so many roll-ups.
+func (s *Store) foldInParts(ctx context.Context, limit int64, rolls int) (n int64, err error) {
+	for more := true; more && n < limit; {
+		var folded int64
+		folded, more, err = s.foldDeltas(ctx, limit-n, rolls)
+		n += folded
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// foldedRolls bounds what is merged at a time: deltas of a past that is told anew are each about other minutes.
+const foldedRolls = 20_000
+
+// leastFold is how many deltas are read at a time at least: some may be of a newer version, and stay.
+const leastFold = 16
+
+// foldDeltas merges up to limit deltas in one transaction; more says that there may be others.
+func (s *Store) foldDeltas(ctx context.Context, limit int64, rolls int) (n int64, more bool, err error) {
+	step := s.foldStep.Load()
+	if step > 0 {
+		limit = min(limit, step)
+	}
 	err = s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := tx.lockRollups(ctx); err != nil {
 			return err
@@ -549,7 +577,17 @@ func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error
 		defer rows.Close()
 		d := newDeltas()
 		var merged []int64
-		for rows.Next() {
+		more = false
+		for seen := int64(0); rows.Next(); {
+			if seen++; seen == limit {
+				more = true
+			}
+			if len(d.rolls) > rolls {
+				// The rest was read in vain: the next steps are smaller.
+				more = true
+				s.foldStep.Store(max(int64(len(merged)), leastFold))
+				break
+			}
 			var id int64
 			var payload []byte
 			if err := rows.Scan(&id, &payload); err != nil {
@@ -576,5 +614,8 @@ func (s *Store) FoldDeltas(ctx context.Context, limit int64) (n int64, err error
 		}
 		return tx.applyDeltas(ctx, d)
 	})
-	return n, err
+	if err == nil && n == step {
+		s.foldStep.CompareAndSwap(step, 2*step) // not when it was made smaller just now
+	}
+	return n, more && n > 0, err
 }

@@ -189,3 +189,9 @@ func (s *Store) IndexTasksForTest(ctx context.Context, limit int64, between func
 func (s *Store) CandidatesForTest(ctx context.Context, project int64, text string) ([]int64, error) {
 	return s.eng.matchTokens(ctx, textindex.In(project, textindex.Contains(text)), 100)
 }
+
+// FoldInPartsForTest is FoldDeltas with another bound; step is how many deltas it merges at a time in the end.
+func (s *Store) FoldInPartsForTest(ctx context.Context, limit int64, rolls int) (n, step int64, err error) {
+	n, err = s.foldInParts(ctx, limit, rolls)
+	return n, s.foldStep.Load(), err
+}

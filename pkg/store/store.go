@@ -94,6 +94,8 @@ type Store struct {
 	// searched says that there is to be a search index.
 	searched bool
 	sample   tokenSample
+	// foldStep is how many deltas are merged at a time, 0 for as many as are asked for.
+	foldStep atomic.Int64
 	trace    bool
 
 	instMu sync.Mutex
