@@ -4,7 +4,10 @@ package httpx
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
+
+	"github.com/z4jdev/z4j/pkg/wire"
 )
 
 // Appender is an answer that writes itself as JSON, the same as encoding/json does without escaping HTML. It is for long lists
@@ -13,52 +16,15 @@ type Appender interface {
 	AppendJSON(b []byte) ([]byte, error)
 }
 
-const hexDigits = "0123456789abcdef"
-
 // AppendString appends a text as a JSON string, broken UTF-8 as U+FFFD.
 func AppendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c < utf8.RuneSelf {
-			b = append(b, s[start:i]...)
-			switch c {
-			case '"', '\\':
-				b = append(b, '\\', c)
-			case '\b':
-				b = append(b, '\\', 'b')
-			case '\f':
-				b = append(b, '\\', 'f')
-			case '\n':
-				b = append(b, '\\', 'n')
-			case '\r':
-				b = append(b, '\\', 'r')
-			case '\t':
-				b = append(b, '\\', 't')
-			default:
-				b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-			}
-			i++
-			start = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b = append(append(b, s[start:i]...), `\ufffd`...)
-			start = i + size
-		case r == '\u2028' || r == '\u2029': // line ends in JavaScript of old
-			b = append(append(b, s[start:i]...), '\\', 'u', '2', '0', '2', hexDigits[r&15])
-			start = i + size
-		}
-		i += size
+	// encoding/json has spellings of its own for broken texts and for two characters that begin with this byte.
+	const lineSeparators = 0xe2
+	if strings.IndexByte(s, lineSeparators) < 0 && utf8.ValidString(s) {
+		return wire.AppendString(b, s)
 	}
-	return append(append(b, s[start:]...), '"')
+	text, _ := EncodeJSON(s) //nolint:errchkjson // a text has a spelling
+	return append(b, text...)
 }
 
 // AppendStringPtr is AppendString, and null for nil.
