@@ -577,14 +577,10 @@ func (s *Store) foldDeltas(ctx context.Context, limit int64, rolls int) (n int64
 		defer rows.Close()
 		d := newDeltas()
 		var merged []int64
-		more = false
-		for seen := int64(0); rows.Next(); {
-			if seen++; seen == limit {
-				more = true
-			}
-			if len(d.rolls) > rolls {
-				// The rest was read in vain: the next steps are smaller.
-				more = true
+		read, cut := int64(0), false
+		for ; rows.Next(); read++ {
+			if cut = len(d.rolls) > rolls; cut {
+				// The rest was asked for in vain: the next steps are smaller.
 				s.foldStep.Store(max(int64(len(merged)), leastFold))
 				break
 			}
@@ -601,7 +597,7 @@ func (s *Store) foldDeltas(ctx context.Context, limit int64, rolls int) (n int64
 				merged = append(merged, id)
 			}
 		}
-		n = int64(len(merged))
+		n, more = int64(len(merged)), cut || read == limit
 		if err := rows.Err(); err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func (s *Store) readyTasks(ctx context.Context, state string, limit int64) (map[
 	if !s.searched || s.eng.name() != "sqlite" {
 		return nil, nil
 	}
-	tasks, err := s.readInts(ctx, "SELECT task_id FROM search_queue WHERE at < $1 ORDER BY task_id LIMIT $2", []any{s.Now().Add(-settleTime), limit})
+	tasks, err := s.readInts(ctx, queuedTasks, []any{s.Now().Add(-settleTime), limit})
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +113,7 @@ func (s *Store) readyTasks(ctx context.Context, state string, limit int64) (map[
 		}
 		tasks = append(tasks, older...)
 	}
-	b := &builder{}
-	rows, err := s.eng.read().Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+s.eng.amongSQL(b, "id", tasks), b.args...)
-	if err != nil {
-		return nil, err
-	}
-	list, err := scanTokens(rows)
+	list, err := s.readTokens(ctx, s.eng.read(), tasks)
 	ready := make(map[int64]searchedTask, len(list))
 	for _, t := range list {
 		ready[t.id] = t
@@ -204,12 +199,7 @@ func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searc
 		return slices.DeleteFunc(slices.Clone(tasks), func(id int64) bool { return there[id] })
 	}
 	if unread := missing(); len(unread) > 0 {
-		b := &builder{}
-		rows, err := tx.db.Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+tx.s.eng.amongSQL(b, "id", unread), b.args...)
-		if err != nil {
-			return err
-		}
-		read, err := scanTokens(rows)
+		read, err := tx.s.readTokens(ctx, tx.db, unread)
 		if err != nil {
 			return err
 		}
@@ -260,7 +250,17 @@ type searchedTask struct {
 // searchedColumns are what scanTokens reads.
 const searchedColumns = "id, updated_at, project_id, task_id, exception, args, kwargs, result"
 
-// scanTokens reads tasks and breaks each into its tokens.
+// readTokens reads tasks by their keys and breaks each into its tokens.
+func (s *Store) readTokens(ctx context.Context, h db.DBTX, tasks []int64) ([]searchedTask, error) {
+	b := &builder{}
+	rows, err := h.Query(ctx, "SELECT "+searchedColumns+" FROM tasks WHERE "+s.eng.amongSQL(b, "id", tasks), b.args...)
+	if err != nil {
+		return nil, err
+	}
+	return scanTokens(rows)
+}
+
+// scanTokens breaks the tasks of an answer into their tokens.
 func scanTokens(rows pgx.Rows) (list []searchedTask, err error) {
 	defer rows.Close()
 	for rows.Next() {
@@ -319,15 +319,11 @@ func (s *Store) tokenShare(ctx context.Context) func(textindex.Token) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := s.Now(); now.After(c.until) {
-		rows, err := s.eng.read().Query(ctx, "SELECT "+searchedColumns+" FROM tasks ORDER BY id DESC LIMIT $1", sampleTasks)
-		if err == nil {
-			var list []searchedTask
-			if list, err = scanTokens(rows); err == nil {
-				c.until, c.tasks, c.with, c.many = now.Add(sampleFor), len(list), make(map[textindex.Token]int), nil
-				for _, task := range list {
-					for _, t := range task.tokens {
-						c.with[t]++
-					}
+		if list, err := s.newestTokens(ctx); err == nil {
+			c.until, c.tasks, c.with, c.many = now.Add(sampleFor), len(list), make(map[textindex.Token]int), nil
+			for _, task := range list {
+				for _, t := range task.tokens {
+					c.with[t]++
 				}
 			}
 		}
@@ -339,6 +335,14 @@ func (s *Store) tokenShare(ctx context.Context) func(textindex.Token) float64 {
 		}
 		return unseen
 	}
+}
+
+func (s *Store) newestTokens(ctx context.Context) ([]searchedTask, error) {
+	rows, err := s.eng.read().Query(ctx, "SELECT "+searchedColumns+" FROM tasks ORDER BY id DESC LIMIT $1", sampleTasks)
+	if err != nil {
+		return nil, err
+	}
+	return scanTokens(rows)
 }
 
 func scanInts(rows pgx.Rows) ([]int64, error) {

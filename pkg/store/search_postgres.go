@@ -81,14 +81,16 @@ func tokensSQL(b *builder, e *textindex.Expr) string {
 	if len(e.Any) > 0 {
 		return "(" + strings.Join(eachSQL(b, e.Any), " OR ") + ")"
 	}
+	kids := e.All
+	if len(kids) == 0 {
+		kids = []*textindex.Expr{e}
+	}
 	var all []int32
 	var rest []*textindex.Expr
-	for _, k := range append(slices.Clone(e.All), e) {
-		switch {
-		case k == e && len(e.All) > 0:
-		case len(k.All)+len(k.Any) == 0:
+	for _, k := range kids {
+		if len(k.All)+len(k.Any) == 0 {
 			all = append(all, int32(k.Token))
-		default:
+		} else {
 			rest = append(rest, k)
 		}
 	}

@@ -33,8 +33,11 @@ func (l *lite) queueSearch(ctx context.Context, h db.DBTX, tasks []int64, now ti
 	return err
 }
 
+// queuedTasks are those that come next of the queue.
+const queuedTasks = "SELECT task_id FROM search_queue WHERE at < $1 ORDER BY task_id LIMIT $2"
+
 func (l *lite) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (int64, []int64, error) {
-	rows, err := h.Query(ctx, "SELECT task_id FROM search_queue WHERE at < $1 ORDER BY task_id LIMIT $2", before, limit)
+	rows, err := h.Query(ctx, queuedTasks, before, limit)
 	if err != nil {
 		return 0, nil, err
 	}

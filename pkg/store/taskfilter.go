@@ -457,16 +457,8 @@ func (s *Store) readInts(ctx context.Context, query string, args []any) ([]int64
 	if err != nil {
 		return nil, s.err(err)
 	}
-	defer rows.Close()
-	var list []int64
-	for rows.Next() {
-		var n int64
-		if err := rows.Scan(&n); err != nil {
-			return nil, s.err(err)
-		}
-		list = append(list, n)
-	}
-	return list, s.err(rows.Err())
+	list, err := scanInts(rows)
+	return list, s.err(err)
 }
 
 // window adds the bounds of the filter's window.
