@@ -238,12 +238,8 @@ func (u *Upkeep) dropEvents(ctx context.Context, before time.Time) error {
 		if err == nil || attempt == dropAttempts || !u.leads() {
 			return err
 		}
-		rest := time.NewTimer(dropPause)
-		select {
-		case <-ctx.Done():
-			rest.Stop()
+		if pause(ctx, dropPause); ctx.Err() != nil {
 			return ctx.Err()
-		case <-rest.C:
 		}
 	}
 }
