@@ -100,7 +100,7 @@ func wantCounts(t *testing.T, prom *harness.Prometheus) {
 		`sum(z4j_ingest_event_lag_seconds_count) >= bool ` + fmt.Sprint(3*added): 1,
 		`min(z4j_db_pool_size) > bool 0`:                                         1,
 	} {
-		harness.Eventually(t, patience, expr, func() error {
+		harness.Eventually(t, patienceForDetails, expr, func() error {
 			got, err := prom.Query(expr)
 			if err != nil {
 				return err

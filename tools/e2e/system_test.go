@@ -16,6 +16,10 @@ import (
 // patience covers one heartbeat (10 s) and a loaded machine; what takes longer is a fault.
 const patience = 40 * time.Second
 
+// patienceForDetails covers what an agent says of its worker itself: processes, queues, settings. It asks the worker at most once a
+// minute. One that does not listen yet, on a loaded machine, gives no answer, and then a minute passes until it is asked again.
+const patienceForDetails = 60*time.Second + patience
+
 // system is one brain with a worker of each kind, shared by the scenarios that do not disturb
 // each other.
 type system struct {

@@ -3,16 +3,19 @@
 // Command testsum reads the output of `go test -json` on stdin, prints one line per package and
 // the full output of every failed test, and ends non-zero when anything failed or was skipped.
 // With -counts it appends "passed failed skipped" to a file, so that a run of several lanes can
-// print one total.
+// print one total; with -failures the name and the words of each failed test, so that the run can
+// close with them: the outputs of processes that a test shows may be longer than what a CI keeps.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -38,6 +41,7 @@ type summary struct {
 	ran                     map[string]int
 	failedIn                map[string]int
 	skips                   []string
+	failures                strings.Builder
 }
 
 func newSummary(out io.Writer, verbose bool) *summary {
@@ -94,6 +98,7 @@ func (s *summary) test(k key, e event) {
 	case "fail":
 		s.failed++
 		s.failedIn[k.pkg]++
+		s.failures.WriteString("--- FAIL: " + k.pkg + " " + k.test + "\n" + words(text))
 	case "skip":
 		s.skipped++
 		s.skips = append(s.skips, k.pkg+" "+k.test)
@@ -101,6 +106,47 @@ func (s *summary) test(k key, e event) {
 			fmt.Fprint(s.out, text)
 		}
 	}
+}
+
+// Of the words of a failed test so much is repeated: so many lines of each log entry, so long each, so many in all.
+const (
+	entryLines = 6
+	lineBytes  = 300
+	allLines   = 40
+)
+
+var (
+	// logged begins an entry of testing.T's log.
+	logged = regexp.MustCompile(`^\s+[\w.]+\.go:\d+: `)
+	// marked are lines that a program under test wrote for a reader in a hurry.
+	marked = regexp.MustCompile(`^\s*(FAIL |panic: |WARNING: DATA RACE)`)
+	// process begins one that shows what a process printed.
+	process = regexp.MustCompile(`^\s+[\w.]+\.go:\d+: output of `)
+)
+
+// words is what the test itself said: its log without the outputs of processes.
+func words(text string) string {
+	var b strings.Builder
+	total, left := 0, 0
+	for line := range strings.Lines(text) {
+		switch {
+		case process.MatchString(line):
+			left = 0
+		case logged.MatchString(line), marked.MatchString(line):
+			left = entryLines
+		}
+		if left == 0 || total == allLines {
+			continue
+		}
+		left--
+		total++
+		line = strings.TrimSuffix(line, "\n")
+		if len(line) > lineBytes {
+			line = line[:lineBytes] + "..."
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 func (s *summary) pkg(e event) {
@@ -116,6 +162,7 @@ func (s *summary) pkg(e event) {
 		}
 		if s.failedIn[e.Package] == 0 {
 			s.failed++
+			s.failures.WriteString("--- FAIL: " + e.Package + "\n")
 		}
 		fmt.Fprintf(s.out, "FAIL  %-60s %4d tests %6.1fs\n", e.Package, s.ran[e.Package], e.Elapsed)
 	}
@@ -126,7 +173,10 @@ func (s *summary) pkg(e event) {
 	}
 }
 
-func run(in io.Reader, out io.Writer, counts string, verbose, allowSkip bool) (bool, error) {
+// files are those that a run of several lanes adds up.
+type files struct{ counts, failures string }
+
+func run(in io.Reader, out io.Writer, to files, verbose, allowSkip bool) (bool, error) {
 	s := newSummary(out, verbose)
 	r := bufio.NewReader(in)
 	for {
@@ -150,28 +200,35 @@ func run(in io.Reader, out io.Writer, counts string, verbose, allowSkip bool) (b
 		fmt.Fprintf(out, "skipped tests count as failures here: %s\n", strings.Join(s.skips, ", "))
 	}
 	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
-	if counts != "" {
-		f, err := os.OpenFile(counts, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return false, fmt.Errorf("open the counts file: %w", err)
-		}
-		_, err = fmt.Fprintf(f, "%d %d %d\n", s.passed, s.failed, s.skipped)
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return false, fmt.Errorf("write the counts file: %w", err)
-		}
+	if err := appendTo(to.counts, fmt.Sprintf("%d %d %d\n", s.passed, s.failed, s.skipped)); err != nil {
+		return false, fmt.Errorf("write the counts file: %w", err)
+	}
+	if err := appendTo(to.failures, s.failures.String()); err != nil {
+		return false, fmt.Errorf("write the file of failures: %w", err)
 	}
 	return s.failed == 0 && (s.skipped == 0 || allowSkip), nil
 }
 
+// appendTo adds text to a file; no name means no file.
+func appendTo(name, text string) error {
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
 func main() {
 	counts := flag.String("counts", "", "append `passed failed skipped` to this `file`")
+	failures := flag.String("failures", "", "append the names and words of failed tests to this `file`")
 	verbose := flag.Bool("v", false, "print the output of every test")
 	allowSkip := flag.Bool("allow-skip", false, "a skipped test is no failure (the short race lane)")
 	flag.Parse()
-	ok, err := run(os.Stdin, os.Stdout, *counts, *verbose, *allowSkip)
+	ok, err := run(os.Stdin, os.Stdout, files{*counts, *failures}, *verbose, *allowSkip)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
 		os.Exit(2)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ func TestRun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "counts")
 			var out bytes.Buffer
-			ok, err := run(strings.NewReader(tt.in), &out, file, false, tt.allowSkip)
+			ok, err := run(strings.NewReader(tt.in), &out, files{counts: file}, false, tt.allowSkip)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,5 +79,31 @@ func TestRun(t *testing.T) {
 				t.Errorf("counts = %q, want %q", counts, tt.counts)
 			}
 		})
+	}
+}
+
+// TestFailures wants the words of a failed test repeated, and not what its processes printed.
+func TestFailures(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "failures")
+	in := `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:7: want 1\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"        got 2\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    process.go:177: output of redis:\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"        ready\n"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:7: fine\n"}
+{"Action":"pass","Package":"p","Test":"TestB"}
+{"Action":"fail","Package":"p"}
+{"Action":"fail","Package":"q"}
+`
+	if ok, err := run(strings.NewReader(in), io.Discard, files{failures: file}, false, false); ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "--- FAIL: p TestA\n    a_test.go:7: want 1\n        got 2\n--- FAIL: q\n"; string(got) != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
