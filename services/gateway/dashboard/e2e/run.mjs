@@ -101,9 +101,19 @@ try {
     await s.check("silent-worker");
     await stop(silentWorker);
     startWorker(workerCommand, env);
-    // The hint also goes away while no agent is online: only a task that has ended tells that the new worker is there.
-    const id = await producer.send("shop.add", [5, 6]);
-    await rowState(id, "Success").waitFor({ timeout: 90_000 });
+    // The hint also goes away while no agent is online: only a task that has ended tells that the new worker is there. Celery keeps
+    // its events for nobody, so a task that runs before the agent listens to them is never reported to have ended.
+    await s.until(
+      "the end of a task is reported",
+      async () => {
+        const id = await producer.send("shop.add", [5, 6]);
+        return rowState(id, "Success")
+          .waitFor({ timeout: 5_000 })
+          .then(() => true)
+          .catch(() => false);
+      },
+      90_000,
+    );
     await page.getByTestId("silent-worker").waitFor({ state: "detached", timeout: 60_000 });
   });
 
