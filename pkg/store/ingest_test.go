@@ -210,6 +210,21 @@ func TestIngestTellsOfQueuesWorkersAndAgents(t *testing.T) {
 		if seen.Agents[ref.ID] != "online" {
 			t.Errorf("agent state %v", seen.Agents)
 		}
+
+		// A report that does not tell its queues leaves those of the last one; one that tells none has none.
+		for i, step := range []struct {
+			queues []string
+			want   string
+		}{{nil, `["mail"]`}, {[]string{}, "[]"}} {
+			beat.Heartbeat.Workers[0].Queues = step.queues
+			beat.Heartbeat.Workers[0].Metadata = fmt.Sprintf(`{"stats":{"b":%d}}`, 3+i)
+			beat.At = beat.At.Add(time.Second)
+			ingest(t, s, beat)
+			ws, err := s.ScrapedWorkers(t.Context(), ref.ProjectID, 10)
+			if err != nil || len(ws) != 1 || ws[0].Queues != step.want {
+				t.Errorf("queues after %v: %v, %v", step.queues, ws, err)
+			}
+		}
 	})
 }
 

@@ -92,8 +92,9 @@ type QueueDepth struct {
 type WorkerReport struct {
 	Engine, Name, Hostname string
 	PID, Concurrency       *int64
-	Queues                 []string
-	ActiveTasks            int64
+	// Queues is nil when the report does not tell: those of the last one stay.
+	Queues      []string
+	ActiveTasks int64
 	// LoadAverage is a JSON list or "", Metadata a JSON object that is merged into the stored one.
 	LoadAverage, Metadata string
 }

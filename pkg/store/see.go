@@ -300,11 +300,11 @@ func (b *ingestBatch) reportWorker(ctx context.Context, it *IngestItem, w *Worke
 	if !b.mark(seenKey{'r', project, w.Engine, w.Name}, sumOf(w.Metadata, w.LoadAverage, w.Hostname)) {
 		return nil
 	}
-	metadata := "{}"
-	stored, err := b.s.q.WorkerMetadata(ctx, b.tx.db, db.WorkerMetadataParams{ProjectID: project, Engine: w.Engine, Name: w.Name})
+	metadata, queues := "{}", "[]"
+	last, err := b.s.q.LastReport(ctx, b.tx.db, db.LastReportParams{ProjectID: project, Engine: w.Engine, Name: w.Name})
 	switch {
 	case err == nil:
-		metadata = stored
+		metadata, queues = last.Metadata, last.Queues
 	case !errors.Is(b.s.err(err), domain.ErrNotFound):
 		return err
 	}
@@ -313,17 +313,17 @@ func (b *ingestBatch) reportWorker(ctx context.Context, it *IngestItem, w *Worke
 			return err
 		}
 	}
-	queues, err := json.Marshal(w.Queues)
-	if err != nil {
-		return err
-	}
-	if w.Queues == nil {
-		queues = []byte("[]")
+	if w.Queues != nil {
+		list, err := json.Marshal(w.Queues)
+		if err != nil {
+			return err
+		}
+		queues = string(list)
 	}
 	agent := it.Agent.ID
 	if err := b.s.q.ReportWorker(ctx, b.tx.db, db.ReportWorkerParams{
 		UID: uuid.New(), ProjectID: project, Engine: w.Engine, Name: w.Name, Hostname: optional(w.Hostname), PID: w.PID,
-		Concurrency: w.Concurrency, Queues: string(queues), At: &at, LoadAverage: optional(w.LoadAverage),
+		Concurrency: w.Concurrency, Queues: queues, At: &at, LoadAverage: optional(w.LoadAverage),
 		ActiveTasks: w.ActiveTasks, Metadata: metadata, AgentID: &agent, Now: b.now,
 	}); err != nil {
 		return err

@@ -243,7 +243,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		Store: d.Store, Hub: slots, Bus: d.Bus, Logger: d.Logger, Deliver: s.dispatch.Connected, Wake: s.longpoll.Wake,
 	})
 	s.upkeep = upkeep.New(upkeep.Config{Owner: cfg.Owner, Retention: cfg.Retention}, upkeep.Deps{
-		Store: d.Store, Metrics: upkeepMetrics, Logger: d.Logger, Tracer: d.Tracer,
+		Store: d.Store, Metrics: upkeepMetrics, Logger: d.Logger, Tracer: d.Tracer, Ingested: s.committer.Events,
 	})
 	s.ws = agentws.New(agentws.Config{
 		Owner: cfg.Owner, MaxFrameBytes: cfg.MaxFrameBytes, SlotCap: cfg.SlotCap, SlotLease: cfg.SlotLease,

@@ -37,8 +37,8 @@ SET state = CASE WHEN workers.last_heartbeat > excluded.last_heartbeat THEN work
 WHERE workers.last_heartbeat IS NULL OR workers.last_heartbeat <= excluded.last_heartbeat
     OR workers.last_event_at IS NULL OR workers.last_event_at < excluded.last_event_at;
 
--- name: WorkerMetadata :one
-SELECT metadata FROM workers WHERE project_id = @project_id AND engine = @engine AND name = @name;
+-- name: LastReport :one
+SELECT metadata, queues FROM workers WHERE project_id = @project_id AND engine = @engine AND name = @name;
 
 -- name: ReportWorker :exec
 -- What the report tells counts even when an event of the worker is newer: only the state and the time do not go back.

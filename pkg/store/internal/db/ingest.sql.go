@@ -217,6 +217,28 @@ func (q *Queries) InsertAgentStatus(ctx context.Context, db DBTX, arg InsertAgen
 	return err
 }
 
+const lastReport = `-- name: LastReport :one
+SELECT metadata, queues FROM workers WHERE project_id = $1 AND engine = $2 AND name = $3
+`
+
+type LastReportParams struct {
+	ProjectID int64
+	Engine    string
+	Name      string
+}
+
+type LastReportRow struct {
+	Metadata string
+	Queues   string
+}
+
+func (q *Queries) LastReport(ctx context.Context, db DBTX, arg LastReportParams) (LastReportRow, error) {
+	row := db.QueryRow(ctx, lastReport, arg.ProjectID, arg.Engine, arg.Name)
+	var i LastReportRow
+	err := row.Scan(&i.Metadata, &i.Queues)
+	return i, err
+}
+
 const reportWorker = `-- name: ReportWorker :exec
 INSERT INTO workers (uid, project_id, engine, name, hostname, pid, concurrency, queues, state, last_heartbeat,
     load_average, active_tasks, metadata, agent_id, created_at, updated_at)
@@ -429,21 +451,4 @@ func (q *Queries) SetQueueDepth(ctx context.Context, db DBTX, arg SetQueueDepthP
 		arg.Now,
 	)
 	return err
-}
-
-const workerMetadata = `-- name: WorkerMetadata :one
-SELECT metadata FROM workers WHERE project_id = $1 AND engine = $2 AND name = $3
-`
-
-type WorkerMetadataParams struct {
-	ProjectID int64
-	Engine    string
-	Name      string
-}
-
-func (q *Queries) WorkerMetadata(ctx context.Context, db DBTX, arg WorkerMetadataParams) (string, error) {
-	row := db.QueryRow(ctx, workerMetadata, arg.ProjectID, arg.Engine, arg.Name)
-	var metadata string
-	err := row.Scan(&metadata)
-	return metadata, err
 }

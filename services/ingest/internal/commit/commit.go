@@ -79,6 +79,8 @@ type Committer struct {
 	m       metrics
 	// queued and queuedBytes are what waits in all queues.
 	queued, queuedBytes atomic.Int64
+	// events counts those of committed batches.
+	events atomic.Int64
 }
 
 type metrics struct {
@@ -142,6 +144,9 @@ func New(cfg Config, deps Deps) *Committer {
 	}
 	return c
 }
+
+// Events is how many events have been committed, repetitions included.
+func (c *Committer) Events() int64 { return c.events.Load() }
 
 // Open gives a connection its queue; connections of one key share a writer, so that frames of one
 // agent are never in two transactions at a time.
@@ -430,6 +435,7 @@ func (w *writer) store(ctx, stop context.Context, batch []owned) (outcome string
 			events += len(it.Events)
 		}
 		w.c.m.events.Observe(float64(events))
+		w.c.events.Add(int64(events))
 		w.c.deps.Committed(items)
 		w.settle(batch, nil)
 		return outcomeCommitted, retries, nil

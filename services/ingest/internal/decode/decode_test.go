@@ -122,7 +122,7 @@ func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	details := `{"w1@host.example": {"stats": {"pid": 7, "pool": {"max-concurrency": 4}, "loadavg": [0.5, 1, 2]}, "active": [{}, {}],
 		"active_queues": [{"name": "a"}, {"name": "b"}, {"name": "a"}], "registered": ["x"], "conf": {"broker_password": "x", "password": "hunter2"}, "other": 1},
-		"w2": {"stats": {"pool": {"processes": [1, 2, 3]}}}, "w3": 5, "w4": {"stats": "wrong"}}`
+		"w2": {"stats": {"pool": {"processes": [1, 2, 3]}}}, "w3": 5, "w4": {"stats": "wrong", "active_queues": []}}`
 	payload, err := json.Marshal(map[string]any{"adapter_health": map[string]any{
 		"celery.broker_type": "redis", "celery.queue_depths": `{"a": 3, "b": -1, "c": "x", "d": 0}`, "celery.worker_details": details,
 		"rq.queue_depths": "not json", ".queue_depths": `{"z": 1}`, "arq.worker_details": "[]",
@@ -146,7 +146,8 @@ func TestHeartbeat(t *testing.T) {
 	if strings.Contains(w.Metadata, "hunter2") || strings.Contains(w.Metadata, "other") || !strings.Contains(w.Metadata, "registered") {
 		t.Errorf("metadata %s", w.Metadata)
 	}
-	if *in.Workers[1].Concurrency != 3 || in.Workers[2].Name != "w4" {
+	// What is not told is not empty.
+	if *in.Workers[1].Concurrency != 3 || in.Workers[1].Queues != nil || in.Workers[2].Name != "w4" || in.Workers[2].Queues == nil {
 		t.Errorf("workers %+v", in.Workers[1:])
 	}
 	if in := decoder(t).Heartbeat(nil); in == nil || len(in.Depths) != 0 {

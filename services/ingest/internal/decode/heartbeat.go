@@ -103,6 +103,9 @@ func (d *Decoder) workers(in *store.HeartbeatInput, engine, doc string) {
 			Engine: engine, Name: name, Hostname: hostname(w.Hostname, name), PID: positive(w.Stats.PID),
 			Concurrency: concurrency(w), ActiveTasks: int64(len(w.Active)), Metadata: d.metadata(value),
 		}
+		if w.ActiveQueues != nil { // a worker that has no time answers only some of its agent's questions
+			r.Queues = []string{}
+		}
 		for _, q := range w.ActiveQueues {
 			if q := clean(q.Name); q != "" && len(r.Queues) < maxWorkerQueues && !slices.Contains(r.Queues, q) {
 				r.Queues = append(r.Queues, q)

@@ -35,8 +35,10 @@ const (
 	compactRows = 1000
 	// searchRows is large, as an index of PostgreSQL takes many entries at once for less; on SQLite ingest waits for a step.
 	searchRows, searchRowsSQLite = 1000, 200
-	// searchRest is the rest after a step of it, in multiples of the step, beside the usual one.
+	// searchRest is the rest after a step of it, in multiples of the step, beside the usual one, while more than quietRate events
+	// a second come in.
 	searchRest = 2
+	quietRate  = 100
 )
 
 const (
@@ -267,20 +269,18 @@ func (u *Upkeep) sum(ctx context.Context) error {
 	})
 }
 
-// search brings the search index up to date. Ingest comes first: each step is followed by a longer rest than those of other
-// jobs, in which they have their turns.
+// search brings the search index up to date. Ingest comes first: while events come in, each step is followed by a longer rest
+// than those of other jobs, in which they have their turns. While none do, it goes on at once.
 func (u *Upkeep) search(ctx context.Context) error {
 	rows := int64(searchRows)
 	if u.deps.Store.Engine() == "sqlite" {
 		rows = searchRowsSQLite
 	}
+	pace := searchPace{ingested: u.deps.Ingested}
 	for done := false; !done; {
-		var took time.Duration
 		var err error
-		done, err = u.turn(ctx, func(ctx context.Context) (bool, error) {
-			begin := time.Now()
+		done, err = u.turn(ctx, pace.rest, func(ctx context.Context) (bool, error) {
 			n, err := u.deps.Store.IndexTasks(ctx, rows)
-			took = time.Since(begin)
 			u.deps.Metrics.indexed.Add(float64(n))
 			return n == 0, err
 		})
@@ -288,12 +288,42 @@ func (u *Upkeep) search(ctx context.Context) error {
 			return err
 		}
 		if !done {
-			pause(ctx, searchRest*took)
+			pause(ctx, pace.more)
 		}
 	}
 	state, err := u.deps.Store.SearchState(ctx)
 	u.deps.Metrics.unindexed.Set(float64(state.Queued + state.Left))
 	return err
+}
+
+// searchPace says how long the search index rests between two steps.
+type searchPace struct {
+	ingested func() int64
+	at       time.Time
+	events   int64
+	// more is the rest after that of the turn, in which others have theirs.
+	more time.Duration
+}
+
+// rest is the one after a step that took so long.
+func (p *searchPace) rest(took time.Duration) time.Duration {
+	if p.quiet(time.Now()) {
+		p.more = 0
+		return minPause
+	}
+	p.more = searchRest * took
+	return asLong(took)
+}
+
+// quiet reports whether few events came in since it was last asked.
+func (p *searchPace) quiet(now time.Time) bool {
+	if p.ingested == nil {
+		return false
+	}
+	events, since := p.ingested(), now.Sub(p.at)
+	few := !p.at.IsZero() && float64(events-p.events) < quietRate*since.Seconds()
+	p.at, p.events = now, events
+	return few
 }
 
 // taskTotals deletes counted events of what is gone.

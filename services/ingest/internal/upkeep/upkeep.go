@@ -83,6 +83,9 @@ type Deps struct {
 	Now func() time.Time
 	// Tracer makes a span of each run of a job; nil makes none.
 	Tracer trace.Tracer
+	// Ingested counts the events that this replica has taken in: while they are few, the search index does not hold back. nil
+	// lets it always hold back.
+	Ingested func() int64
 }
 
 // Upkeep is one replica's candidate for the lease.
@@ -264,14 +267,18 @@ const (
 // long as it took, so that together they take at most half of the database's time whatever they have to catch up with.
 func (u *Upkeep) repeat(ctx context.Context, step func(ctx context.Context) (done bool, err error)) error {
 	for {
-		done, err := u.turn(ctx, step)
+		done, err := u.turn(ctx, asLong, step)
 		if done || err != nil {
 			return err
 		}
 	}
 }
 
-func (u *Upkeep) turn(ctx context.Context, step func(ctx context.Context) (done bool, err error)) (bool, error) {
+// asLong is the usual rest after a step.
+func asLong(took time.Duration) time.Duration { return min(max(took, minPause), maxPause) }
+
+// turn runs one step and the rest after it, in which no other job has its turn.
+func (u *Upkeep) turn(ctx context.Context, rest func(took time.Duration) time.Duration, step func(ctx context.Context) (done bool, err error)) (bool, error) {
 	select {
 	case <-ctx.Done():
 		return false, ctx.Err()
@@ -286,7 +293,7 @@ func (u *Upkeep) turn(ctx context.Context, step func(ctx context.Context) (done 
 	if err != nil || done {
 		return done, err
 	}
-	pause(ctx, min(max(time.Since(begin), minPause), maxPause))
+	pause(ctx, rest(time.Since(begin)))
 	return false, ctx.Err()
 }
 
