@@ -340,7 +340,16 @@ func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
 }
 
 func (tx *Tx) applyRolls(ctx context.Context, d *deltas) error {
-	for _, k := range sortedKeys(d.rolls, compareRolls) {
+	keys := sortedKeys(d.rolls, compareRolls)
+	if tx.s.eng.name() != "sqlite" {
+		for chunk := range slices.Chunk(keys, bulkRows) {
+			if err := pgApplyRolls(ctx, tx.db, chunk, d.rolls); err != nil {
+				return fmt.Errorf("roll up: %w", err)
+			}
+		}
+		return nil
+	}
+	for _, k := range keys {
 		if err := tx.applyRoll(ctx, k, d.rolls[k]); err != nil {
 			return fmt.Errorf("roll up: %w", err)
 		}

@@ -97,6 +97,14 @@ func (s *Store) AddTaskTotals(ctx context.Context, add []TaskTotal, bounds Total
 			return err
 		}
 		other = n
+		if s.eng.name() != "sqlite" {
+			for chunk := range slices.Chunk(rows, bulkRows) {
+				if err := pgAddTaskTotals(ctx, tx.db, chunk, now); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		for _, r := range rows {
 			r.UpdatedAt = now
 			if err := s.q.BumpTaskTotal(ctx, tx.db, r); err != nil {

@@ -97,6 +97,10 @@ func BenchmarkIngest(b *testing.B) {
 				row := ingestCell(b, k, c.agents, c.perFrame)
 				rows = append(rows, row)
 				b.ReportMetric(row.PerSecond, "events/s")
+				b.ReportMetric(row.AckP50, "ack-p50-ms")
+				b.ReportMetric(row.AckP99, "ack-p99-ms")
+				b.ReportMetric(row.PushP99, "push-p99-ms")
+				b.ReportMetric(float64(row.MemoryMiB), "MiB")
 			})
 		}
 	}
