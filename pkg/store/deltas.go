@@ -312,10 +312,15 @@ func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
 			return fmt.Errorf("count issues: %w", err)
 		}
 	}
-	for _, k := range sortedKeys(d.workers, func(a, b workerKey) int {
-		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Worker, b.Worker))
-	}) {
-		v := d.workers[k]
+	return tx.applyWorkers(ctx, d)
+}
+
+// applyWorkers counts what workers did, in the order of their names, as ingest writes them.
+func (tx *Tx) applyWorkers(ctx context.Context, d *deltas) error {
+	var list []db.BumpWorkerTotalsParams
+	stretch := tx.s.Now().Truncate(rateStretch)
+	before := stretch.Add(-rateStretch)
+	for k, v := range d.workers {
 		if *v == (workerVal{}) {
 			continue
 		}
@@ -327,12 +332,16 @@ func (tx *Tx) applyDeltas(ctx context.Context, d *deltas) error {
 		if err != nil {
 			return err
 		}
-		stretch := tx.s.Now().Truncate(rateStretch)
-		before := stretch.Add(-rateStretch)
-		if err := q.BumpWorkerTotals(ctx, tx.db, db.BumpWorkerTotalsParams{
+		list = append(list, db.BumpWorkerTotalsParams{
 			RateAt: &stretch, RateBeforeAt: &before, Processed: v.Processed, Succeeded: v.Succeeded, Failed: v.Failed, Retried: v.Retried,
 			ProjectID: k.Project, Engine: engine, Name: name,
-		}); err != nil {
+		})
+	}
+	slices.SortFunc(list, func(a, b db.BumpWorkerTotalsParams) int {
+		return cmp.Or(cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Name, b.Name))
+	})
+	for i := range list {
+		if err := tx.s.q.BumpWorkerTotals(ctx, tx.db, list[i]); err != nil {
 			return fmt.Errorf("count worker totals: %w", err)
 		}
 	}

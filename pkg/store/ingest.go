@@ -109,6 +109,8 @@ type ingestBatch struct {
 	fresh map[string]int64
 	d     *deltas
 	marks map[seenKey]seenVal
+	// visits are the rows of queues and workers to write.
+	visits []visit
 	// agents and processes are whose rows see writes in the end.
 	agents    map[int64]*agentTouch
 	processes map[processKey]bool

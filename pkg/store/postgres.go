@@ -100,15 +100,12 @@ func (p *pg) name() string  { return "postgresql" }
 func (p *pg) read() db.DBTX { return p.pool }
 
 func (p *pg) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error {
-	return pgx.BeginFunc(ctx, p.pool, func(t pgx.Tx) error {
-		if bulk {
-			// An acked event must survive a crash whatever the server's default is.
-			if _, err := t.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
-				return err
-			}
-		}
-		return fn(ctx, t)
-	})
+	var opts pgx.TxOptions
+	if bulk {
+		// An acked event must survive a crash whatever the server's default is. One journey does both.
+		opts.BeginQuery = "begin; set local synchronous_commit = on"
+	}
+	return pgx.BeginTxFunc(ctx, p.pool, opts, func(t pgx.Tx) error { return fn(ctx, t) })
 }
 
 func (p *pg) poolStats() PoolStats {

@@ -4,6 +4,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,20 +93,40 @@ func sumOf(parts ...string) uint64 {
 	return h.Sum64()
 }
 
-// see writes what the batch tells of queues, workers and agents.
+// visit is a write of one row that other writers write too.
+type visit struct {
+	table   visited
+	project int64
+	// engine and name are the rest of the row's key.
+	engine, name string
+	write        func(ctx context.Context) error
+}
+
+type visited int
+
+// The tables of visits, in the order in which every transaction writes them.
+const (
+	visitQueues visited = iota
+	visitWorkers
+)
+
+func (v visit) compare(o visit) int {
+	return cmp.Or(cmp.Compare(v.table, o.table), cmp.Compare(v.project, o.project), cmp.Compare(v.engine, o.engine), cmp.Compare(v.name, o.name))
+}
+
+// see writes what the batch tells of queues, workers and agents: first the queues and then the workers, each in the order of
+// their keys, whatever the order of the events that tell of them. On PostgreSQL several writers, who hear of the same queues and
+// workers from several agents, would otherwise wait for each other in a circle.
 func (b *ingestBatch) see(ctx context.Context) error {
 	b.marks = make(map[seenKey]seenVal)
 	b.agents, b.processes = make(map[int64]*agentTouch), make(map[processKey]bool)
+	b.visits = b.visits[:0]
 	for _, it := range b.items {
 		for i := range it.Events {
-			if err := b.seeEvent(ctx, it, &it.Events[i]); err != nil {
-				return err
-			}
+			b.seeEvent(it, &it.Events[i])
 		}
 		if it.Heartbeat != nil {
-			if err := b.seeHeartbeat(ctx, it); err != nil {
-				return err
-			}
+			b.seeHeartbeat(it)
 		}
 		if it.Status != nil && b.statusDue(it) {
 			if err := b.s.q.InsertAgentStatus(ctx, b.tx.db, db.InsertAgentStatusParams{
@@ -115,6 +136,12 @@ func (b *ingestBatch) see(ctx context.Context) error {
 			}
 		}
 		b.seeAgent(it)
+	}
+	slices.SortStableFunc(b.visits, visit.compare)
+	for _, v := range b.visits {
+		if err := v.write(ctx); err != nil {
+			return err
+		}
 	}
 	return b.touch(ctx)
 }
@@ -168,28 +195,40 @@ func (b *ingestBatch) statusDue(it *IngestItem) bool {
 // touched moves the marks of a committed batch into the cache.
 func (b *ingestBatch) touched() { b.s.seen.put(b.marks) }
 
-func (b *ingestBatch) seeEvent(ctx context.Context, it *IngestItem, in *IngestEvent) error {
+func (b *ingestBatch) seeEvent(it *IngestItem, in *IngestEvent) {
 	at := in.At
 	if at.After(b.now) {
 		at = b.now
 	}
 	project := it.Agent.ProjectID
-	if in.Queue != "" && b.mark(seenKey{'q', project, in.Engine, in.Queue}, 0) {
-		if err := b.s.q.SeeQueue(ctx, b.tx.db, db.SeeQueueParams{
-			UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Queue, At: &at, Now: b.now,
-		}); err != nil {
-			return fmt.Errorf("see queue: %w", err)
-		}
+	if in.Queue != "" {
+		b.seeQueue(project, in.Engine, in.Queue, at)
 	}
 	if in.Worker != "" && b.markEvent(seenKey{'w', project, in.Engine, in.Worker}, at) {
 		agent := it.Agent.ID
-		if err := b.s.q.SeeWorker(ctx, b.tx.db, db.SeeWorkerParams{
-			UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Worker, At: &at, AgentID: &agent, Now: b.now,
-		}); err != nil {
-			return fmt.Errorf("see worker: %w", err)
-		}
+		b.visits = append(b.visits, visit{visitWorkers, project, in.Engine, in.Worker, func(ctx context.Context) error {
+			if err := b.s.q.SeeWorker(ctx, b.tx.db, db.SeeWorkerParams{
+				UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Worker, At: &at, AgentID: &agent, Now: b.now,
+			}); err != nil {
+				return fmt.Errorf("see worker: %w", err)
+			}
+			return nil
+		}})
 	}
-	return nil
+}
+
+func (b *ingestBatch) seeQueue(project int64, engine, name string, at time.Time) {
+	if !b.mark(seenKey{'q', project, engine, name}, 0) {
+		return
+	}
+	b.visits = append(b.visits, visit{visitQueues, project, engine, name, func(ctx context.Context) error {
+		if err := b.s.q.SeeQueue(ctx, b.tx.db, db.SeeQueueParams{
+			UID: uuid.New(), ProjectID: project, Engine: engine, Name: name, At: &at, Now: b.now,
+		}); err != nil {
+			return fmt.Errorf("see queue: %w", err)
+		}
+		return nil
+	}})
 }
 
 // agentTouch is what a batch tells of one agent's liveness.
@@ -245,33 +284,47 @@ func (b *ingestBatch) touch(ctx context.Context) error {
 	return nil
 }
 
-func (b *ingestBatch) seeHeartbeat(ctx context.Context, it *IngestItem) error {
+func (b *ingestBatch) seeHeartbeat(it *IngestItem) {
 	at := it.At
 	if at.IsZero() || at.After(b.now) {
 		at = b.now
 	}
 	project := it.Agent.ProjectID
-	for _, d := range it.Heartbeat.Depths {
-		if !b.mark(seenKey{'d', project, d.Engine, d.Name}, uint64(d.Pending)) { //nolint:gosec // only compared
-			continue
-		}
-		var broker *string
-		if d.BrokerType != "" {
-			broker = &d.BrokerType
-		}
-		if err := b.s.q.SetQueueDepth(ctx, b.tx.db, db.SetQueueDepthParams{
-			UID: uuid.New(), ProjectID: project, Engine: d.Engine, Name: d.Name, BrokerType: broker, At: &at, Pending: d.Pending, Now: b.now,
-		}); err != nil {
-			return fmt.Errorf("set queue depth: %w", err)
-		}
-		if err := b.sampleDepth(ctx, project, &d, at); err != nil {
-			return fmt.Errorf("keep a sample of a queue's depth: %w", err)
+	for i := range it.Heartbeat.Depths {
+		d := &it.Heartbeat.Depths[i]
+		if b.mark(seenKey{'d', project, d.Engine, d.Name}, uint64(d.Pending)) { //nolint:gosec // only compared
+			b.visits = append(b.visits, visit{visitQueues, project, d.Engine, d.Name, func(ctx context.Context) error { return b.setDepth(ctx, project, d, at) }})
 		}
 	}
 	for i := range it.Heartbeat.Workers {
-		if err := b.reportWorker(ctx, it, &it.Heartbeat.Workers[i], at); err != nil {
-			return fmt.Errorf("report worker: %w", err)
+		w := &it.Heartbeat.Workers[i]
+		if !b.mark(seenKey{'r', project, w.Engine, w.Name}, sumOf(w.Metadata, w.LoadAverage, w.Hostname)) {
+			continue
 		}
+		b.visits = append(b.visits, visit{visitWorkers, project, w.Engine, w.Name, func(ctx context.Context) error {
+			if err := b.reportWorker(ctx, it.Agent, w, at); err != nil {
+				return fmt.Errorf("report worker: %w", err)
+			}
+			return nil
+		}})
+		for _, name := range w.Queues {
+			b.seeQueue(project, w.Engine, name, at)
+		}
+	}
+}
+
+func (b *ingestBatch) setDepth(ctx context.Context, project int64, d *QueueDepth, at time.Time) error {
+	var broker *string
+	if d.BrokerType != "" {
+		broker = &d.BrokerType
+	}
+	if err := b.s.q.SetQueueDepth(ctx, b.tx.db, db.SetQueueDepthParams{
+		UID: uuid.New(), ProjectID: project, Engine: d.Engine, Name: d.Name, BrokerType: broker, At: &at, Pending: d.Pending, Now: b.now,
+	}); err != nil {
+		return fmt.Errorf("set queue depth: %w", err)
+	}
+	if err := b.sampleDepth(ctx, project, d, at); err != nil {
+		return fmt.Errorf("keep a sample of a queue's depth: %w", err)
 	}
 	return nil
 }
@@ -295,11 +348,8 @@ func (b *ingestBatch) sampleDepth(ctx context.Context, project int64, d *QueueDe
 	return nil
 }
 
-func (b *ingestBatch) reportWorker(ctx context.Context, it *IngestItem, w *WorkerReport, at time.Time) error {
-	project := it.Agent.ProjectID
-	if !b.mark(seenKey{'r', project, w.Engine, w.Name}, sumOf(w.Metadata, w.LoadAverage, w.Hostname)) {
-		return nil
-	}
+func (b *ingestBatch) reportWorker(ctx context.Context, from AgentRef, w *WorkerReport, at time.Time) error {
+	project := from.ProjectID
 	metadata, queues := "{}", "[]"
 	last, err := b.s.q.LastReport(ctx, b.tx.db, db.LastReportParams{ProjectID: project, Engine: w.Engine, Name: w.Name})
 	switch {
@@ -320,25 +370,11 @@ func (b *ingestBatch) reportWorker(ctx context.Context, it *IngestItem, w *Worke
 		}
 		queues = string(list)
 	}
-	agent := it.Agent.ID
-	if err := b.s.q.ReportWorker(ctx, b.tx.db, db.ReportWorkerParams{
+	return b.s.q.ReportWorker(ctx, b.tx.db, db.ReportWorkerParams{
 		UID: uuid.New(), ProjectID: project, Engine: w.Engine, Name: w.Name, Hostname: optional(w.Hostname), PID: w.PID,
 		Concurrency: w.Concurrency, Queues: queues, At: &at, LoadAverage: optional(w.LoadAverage),
-		ActiveTasks: w.ActiveTasks, Metadata: metadata, AgentID: &agent, Now: b.now,
-	}); err != nil {
-		return err
-	}
-	for _, name := range w.Queues {
-		if !b.mark(seenKey{'q', project, w.Engine, name}, 0) {
-			continue
-		}
-		if err := b.s.q.SeeQueue(ctx, b.tx.db, db.SeeQueueParams{
-			UID: uuid.New(), ProjectID: project, Engine: w.Engine, Name: name, At: &at, Now: b.now,
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
+		ActiveTasks: w.ActiveTasks, Metadata: metadata, AgentID: &from.ID, Now: b.now,
+	})
 }
 
 // mergeJSON merges object b into object a, deeply; b wins.
