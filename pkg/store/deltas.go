@@ -5,7 +5,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -280,11 +279,7 @@ func (tx *Tx) commitDeltas(ctx context.Context, d *deltas) error {
 	if tx.s.eng.name() == "sqlite" {
 		return tx.applyDeltas(ctx, d)
 	}
-	payload, err := d.encode()
-	if err != nil {
-		return err
-	}
-	return tx.s.q.AppendRollupDelta(ctx, tx.db, db.AppendRollupDeltaParams{Payload: payload})
+	return tx.s.q.AppendRollupDelta(ctx, tx.db, db.AppendRollupDeltaParams{Payload: d.encode()})
 }
 
 // applyDeltas merges the deltas into their tables, in key order.
@@ -445,108 +440,6 @@ func sortedKeys[K comparable, V any](m map[K]V, less func(a, b K) int) []K {
 	}
 	slices.SortFunc(keys, less)
 	return keys
-}
-
-// The stored form of deltas: plain JSON, written once and read once by the folder.
-type (
-	deltaRoll struct {
-		K      rollKey
-		V      rollVal
-		Sketch []byte `json:",omitempty"`
-	}
-	deltaDoc struct {
-		// Format is the deltaFormat of the writer.
-		Format int
-		Counts []struct {
-			K countKey
-			N int64
-		}
-		Rolls  []deltaRoll
-		Issues []struct {
-			K issueKey
-			V issueVal
-		}
-		Workers []struct {
-			K workerKey
-			V workerVal
-		}
-	}
-)
-
-func (d *deltas) encode() ([]byte, error) {
-	doc := deltaDoc{Format: deltaFormat}
-	for k, n := range d.counts {
-		doc.Counts = append(doc.Counts, struct {
-			K countKey
-			N int64
-		}{k, n})
-	}
-	for k, v := range d.rolls {
-		doc.Rolls = append(doc.Rolls, deltaRoll{K: k, V: *v, Sketch: v.sketch.Append(nil)})
-	}
-	for k, v := range d.issues {
-		doc.Issues = append(doc.Issues, struct {
-			K issueKey
-			V issueVal
-		}{k, *v})
-	}
-	for k, v := range d.workers {
-		doc.Workers = append(doc.Workers, struct {
-			K workerKey
-			V workerVal
-		}{k, *v})
-	}
-	return json.Marshal(doc)
-}
-
-// deltaFormat rises when a release writes what the one before can't add up: another member, another encoding of sketches.
-// Two releases run side by side during an upgrade, and either may hold the lease of the job that folds; it leaves what is
-// newer than itself.
-const deltaFormat = 1
-
-var errNewerDelta = errors.New("stored roll-up delta of a newer version")
-
-// merge adds an encoded set, or returns errNewerDelta.
-func (d *deltas) merge(payload []byte) error {
-	var doc deltaDoc
-	err := json.Unmarshal(payload, &doc)
-	if doc.Format > deltaFormat {
-		return errNewerDelta // whatever else it holds
-	}
-	if err != nil {
-		return fmt.Errorf("stored roll-up delta: %w", err)
-	}
-	for _, c := range doc.Counts {
-		d.counts[c.K] += c.N
-	}
-	for _, r := range doc.Rolls {
-		v := d.roll(r.K)
-		v.N += r.V.N
-		v.RuntimeN += r.V.RuntimeN
-		v.RuntimeMS += r.V.RuntimeMS
-		if err := v.sketch.MergeEncoded(r.Sketch); err != nil {
-			return err
-		}
-	}
-	for _, i := range doc.Issues {
-		v := d.issue(i.K)
-		v.Occurrences += i.V.Occurrences
-		v.Open += i.V.Open
-		if v.First == 0 || i.V.First != 0 && i.V.First < v.First {
-			v.First = i.V.First
-		}
-		if i.V.Last > v.Last {
-			v.Last, v.Name, v.Exception = i.V.Last, i.V.Name, i.V.Exception
-		}
-	}
-	for _, w := range doc.Workers {
-		v := d.worker(w.K)
-		v.Processed += w.V.Processed
-		v.Succeeded += w.V.Succeeded
-		v.Failed += w.V.Failed
-		v.Retried += w.V.Retried
-	}
-	return nil
 }
 
 // FoldDeltas merges up to limit appended delta rows into the counters and returns how many it took.

@@ -17,7 +17,7 @@ func TestNewerDeltasAreLeft(t *testing.T) {
 	t.Parallel()
 	s := storetest.Postgres(t)
 	ref := storetest.Agent(t, s)
-	newer := []any{[]byte(`{"Format":1000000,"Counts":"in a form that nobody knows yet"}`)}
+	newer := []any{[]byte("\xffin a form that nobody knows yet")}
 	if err := s.ExecForTest(t.Context(), "INSERT INTO rollup_deltas (payload) VALUES ($1)", newer, newer); err != nil {
 		t.Fatal(err)
 	}
