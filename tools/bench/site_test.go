@@ -181,14 +181,14 @@ func (u usage) since(before usage) usage {
 	return usage{u.brain - before.brain, u.database - before.database, u.own - before.own}
 }
 
-// memory is the most that the brain's processes held since they started, together.
-func (s *site) memory(b *testing.B) int64 {
+// memory is the most that the brain's processes held since they started, together, and the largest of them.
+func (s *site) memory(b *testing.B) (all, largest int64) {
 	b.Helper()
-	var n int64
 	for _, p := range s.brain.Processes {
-		n += processStatus(b, p.PID(), "VmHWM")
+		n := processStatus(b, p.PID(), "VmHWM")
+		all, largest = all+n, max(largest, n)
 	}
-	return n
+	return all, largest
 }
 
 // load runs a load and fails when a connection breaks or an event stays unanswered.

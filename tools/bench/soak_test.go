@@ -119,7 +119,8 @@ func soak(b *testing.B, k kind, sizes []int64) []soakRow {
 		s.restart(b)
 		load := loadgen.Load{Agents: s.agents, EventsPerFrame: 1, Window: windowOf(1), For: seconds(), Prefix: fmt.Sprintf("full%d", i)}
 		full := s.load(b, load)
-		row.PerSecond, row.MemoryMiB = full.PerSecond(), s.memory(b)/mib
+		held, _ := s.memory(b)
+		row.PerSecond, row.MemoryMiB = full.PerSecond(), held/mib
 		var cell ingestRow
 		cell.PerSecond = row.PerSecond
 		load.Prefix = fmt.Sprintf("half%d", i)
@@ -143,7 +144,8 @@ func soak(b *testing.B, k kind, sizes []int64) []soakRow {
 	s.brain.Start(b)
 	row := soakRow{Store: k, Stored: before, During: "retention at work"}
 	got := s.load(b, loadgen.Load{Agents: s.agents, EventsPerFrame: 1, Window: windowOf(1), For: 2 * seconds(), Prefix: "retention"})
-	row.PerSecond, row.MemoryMiB = got.PerSecond(), s.memory(b)/mib
+	held, _ := s.memory(b)
+	row.PerSecond, row.MemoryMiB = got.PerSecond(), held/mib
 	row.Dropped = before + got.Acked - s.stored(b)
 	if row.Dropped <= 0 {
 		b.Errorf("%s: retention dropped no event meanwhile", k)
