@@ -122,11 +122,12 @@ type traffic struct {
 	pace                time.Duration
 }
 
-func (g *group) traffic(ctx context.Context, projectID int64, w rest.Window) (*traffic, error) {
+// traffic reads it for all queues of the project, or for one: the id of its name.
+func (g *group) traffic(ctx context.Context, projectID int64, w rest.Window, queue *int64) (*traffic, error) {
 	t := &traffic{window: w, now: g.store.Now(), pace: paceOver}
 	var err error
 	sums := func(from, to time.Time, counts bool) (map[string]*store.Sum, error) {
-		return g.store.SumsByName(ctx, store.SumQuery{ProjectID: projectID, From: from, To: to, By: store.ByQueue, Counts: counts})
+		return g.store.SumsByName(ctx, store.SumQuery{ProjectID: projectID, From: from, To: to, By: store.ByQueue, Queue: queue, Counts: counts})
 	}
 	if t.total, err = sums(w.From.Time, w.To.Time, false); err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func (g *group) queues(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list queues: %w", err)
 	}
-	t, err := g.traffic(ctx, r.Project.ID, w)
+	t, err := g.traffic(ctx, r.Project.ID, w, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -401,7 +402,14 @@ func (g *group) queue(r *rest.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find queue: %w", err)
 	}
-	t, err := g.traffic(ctx, r.Project.ID, w)
+	id, counted, err := g.store.NameID(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("look up queue: %w", err)
+	}
+	if !counted {
+		id = -1 // of a queue that no task has named, there is nothing to sum up
+	}
+	t, err := g.traffic(ctx, r.Project.ID, w, &id)
 	if err != nil {
 		return nil, err
 	}
@@ -423,7 +431,7 @@ func (g *group) queue(r *rest.Request) (any, error) {
 	for _, s := range samples {
 		out.DepthSeries = append(out.DepthSeries, DepthPoint{T: httpx.NewTime(s.At), Depth: s.Depth, Peak: s.Peak})
 	}
-	if out.TopNames, err = g.topNames(ctx, r.Project.ID, name, w); err != nil {
+	if out.TopNames, err = g.topNames(ctx, r.Project.ID, id, w); err != nil {
 		return nil, err
 	}
 	waits, err := g.backlogs(ctx, r.Project.ID, t.workers)
@@ -450,14 +458,10 @@ func (g *group) queue(r *rest.Request) (any, error) {
 }
 
 // topNames lists the tasks that ended in a queue, most frequent first.
-func (g *group) topNames(ctx context.Context, projectID int64, queue string, w rest.Window) ([]QueueNamePublic, error) {
+func (g *group) topNames(ctx context.Context, projectID, queue int64, w rest.Window) ([]QueueNamePublic, error) {
 	out := []QueueNamePublic{}
-	id, ok, err := g.store.NameID(ctx, queue)
-	if err != nil || !ok {
-		return out, err
-	}
 	names, err := g.store.SumsByName(ctx, store.SumQuery{
-		ProjectID: projectID, From: w.From.Time, To: w.To.Time, By: store.ByName, Queue: &id, Counts: true,
+		ProjectID: projectID, From: w.From.Time, To: w.To.Time, By: store.ByName, Queue: &queue, Counts: true,
 	})
 	if err != nil {
 		return nil, err
