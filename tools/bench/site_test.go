@@ -26,6 +26,24 @@ const (
 	asServices kind = "services on PostgreSQL"
 )
 
+// kindsOf reads from a variable what to measure: the usual unless it says otherwise.
+func kindsOf(b *testing.B, variable, usual string) []kind {
+	b.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		text = usual
+	}
+	var kinds []kind
+	for word := range strings.SplitSeq(text, ",") {
+		k := map[string]kind{"sqlite": onSQLite, "postgres": onPostgres, "services": asServices}[word]
+		if k == "" {
+			b.Fatalf("%s names %q: give sqlite, postgres or services, several with commas", variable, word)
+		}
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
 // site is an installation under measurement, with its agents made and its processes started anew: the
 // password hash of the set-up takes 64 MiB, which is no part of what is measured.
 type site struct {

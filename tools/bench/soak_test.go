@@ -56,17 +56,9 @@ const soakSpan = 20 * 24 * time.Hour
 func BenchmarkSoak(b *testing.B) {
 	root := harness.Root(b)
 	sizes := soakSizes(b)
-	on := os.Getenv("Z4J_SOAK_ON")
-	if on == "" {
-		on = "sqlite,postgres"
-	}
 	var rows []soakRow
-	for word := range strings.SplitSeq(on, ",") {
-		k := map[string]kind{"sqlite": onSQLite, "postgres": onPostgres}[word]
-		if k == "" {
-			b.Fatalf("Z4J_SOAK_ON names %q: give sqlite, postgres, or both with a comma", word)
-		}
-		b.Run(string(k), func(b *testing.B) { rows = append(rows, soak(b, k, sizes)...) })
+	for _, k := range kindsOf(b, "Z4J_SOAK_ON", "sqlite,postgres,services") {
+		b.Run(strings.ReplaceAll(string(k), " ", "-"), func(b *testing.B) { rows = append(rows, soak(b, k, sizes)...) })
 	}
 	if b.Failed() {
 		return
