@@ -87,6 +87,26 @@ export async function taskPage(s, producer, list) {
     await page.waitForURL((url) => url.pathname.endsWith(list));
     await open(id);
     await page.getByText("This task is not known here").waitFor();
+    // It is looked for again and again; meanwhile the page stays.
+    const address = `**/api/v1/projects/*/tasks/celery/${id}`;
+    let go = () => undefined;
+    const held = new Promise((resolve) => {
+      go = resolve;
+    });
+    await page.route(address, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.waitForRequest((request) => new URL(request.url()).pathname.endsWith(`/tasks/celery/${id}`));
+    await page.evaluate(
+      () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+    );
+    s.expect(
+      await page.getByText("This task is not known here").isVisible(),
+      "the page vanishes while the task is looked for again",
+    );
+    go();
+    await page.unroute(address);
     await s.check("task-unknown");
   });
 }

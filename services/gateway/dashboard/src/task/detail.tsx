@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import { ApiError } from "../api/client";
+import { useLastError } from "../api/lasterror";
 import { useLink } from "../api/live";
 import { pollInterval, queries } from "../api/queries";
 import type { Task, TaskEvent } from "../api/types";
@@ -51,18 +52,15 @@ function TaskOf({ slug, engine, taskId }: { slug: string; engine: string; taskId
   useCrumb(task.data ? `${shortName(displayName(task.data.name))} ${taskId.slice(0, 8)}` : null);
   useTitle(task.data ? shortName(displayName(task.data.name)) : "Task", slug);
 
+  const error = useLastError(task);
   if (!task.data) {
-    if (task.error instanceof ApiError && task.error.status === 404)
+    if (error instanceof ApiError && error.status === 404)
       return <Unknown slug={slug} engine={engine} taskId={taskId} />;
-    if (task.error) {
+    if (error) {
       return (
         <div className="space-y-3 p-4">
           <h1 className="truncate text-lg font-semibold">Task {taskId}</h1>
-          <ErrorNote
-            error={task.error}
-            what="The task could not be loaded"
-            onRetry={() => void task.refetch()}
-          />
+          <ErrorNote error={error} what="The task could not be loaded" onRetry={() => void task.refetch()} />
         </div>
       );
     }
