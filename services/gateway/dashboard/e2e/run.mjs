@@ -131,7 +131,7 @@ try {
       await page.reload();
       await page.getByTestId("version-skew").getByText(says).waitFor();
       await s.check(`version-${status}`);
-      await page.unroute(agents);
+      await s.unheld();
     }
     await page.reload();
   });

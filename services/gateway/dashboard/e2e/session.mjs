@@ -101,6 +101,11 @@ export class Session {
     if (!answer.ok()) throw new Error(`log in as ${email}: ${answer.status()} ${await answer.text()}`);
   }
 
+  /** unheld lets every answer through again. One that is still with its handler is waited for: it can be given only once. */
+  unheld() {
+    return this.page.unrouteAll({ behavior: "wait" });
+  }
+
   /** get reads the API as the user who is logged in. */
   async get(path) {
     const answer = await this.context.request.get(`${this.base}/api/v1${path}`);

@@ -64,7 +64,7 @@ async function refuse(target) {
     }),
   );
   s.expects = (status) => status === 503;
-  return () => s.page.unroute(asked);
+  return () => s.unheld();
 }
 
 const main = () => s.page.locator("main").first();

@@ -63,7 +63,7 @@ export async function taskPage(s, producer, list) {
     await dialog.getByText("Checking which agents are online").first().waitFor();
     go();
     await dialog.getByText("Carried out by agent").waitFor();
-    await page.unroute(agents);
+    await s.unheld();
     await dialog.getByText("These instead").click();
     const field = dialog.getByLabel("Arguments (JSON list)", { exact: true });
     await field.fill('["other words"');
@@ -106,7 +106,7 @@ export async function taskPage(s, producer, list) {
       "the page vanishes while the task is looked for again",
     );
     go();
-    await page.unroute(address);
+    await s.unheld();
     await s.check("task-unknown");
   });
 }
