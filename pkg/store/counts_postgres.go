@@ -36,22 +36,23 @@ func (a *rollArrays) keys() []any {
 	return []any{a.project, a.res, a.at, a.name, a.queue, a.kind}
 }
 
-const pgRollKeys = `unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[])`
+// The arrays of rollArrays.keys, and the row that they name.
+const (
+	pgRollKeys = `$1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[]`
+	pgSameRoll = `r.project_id = k.project_id AND r.res = k.res AND r.at = k.at AND r.name_id = k.name_id AND r.queue_id = k.queue_id AND r.kind = k.kind`
+)
 
-const pgRollSketches = `SELECT k.i, r.sketch FROM ` + pgRollKeys + ` WITH ORDINALITY AS k (project_id, res, at, name_id, queue_id, kind, i)
-	JOIN rollups r ON r.project_id = k.project_id AND r.res = k.res AND r.at = k.at AND r.name_id = k.name_id AND r.queue_id = k.queue_id
-	AND r.kind = k.kind WHERE r.sketch IS NOT NULL`
+const pgRollSketches = `SELECT k.i, r.sketch FROM unnest(` + pgRollKeys + `) WITH ORDINALITY AS k (project_id, res, at, name_id, queue_id, kind, i)
+	JOIN rollups r ON ` + pgSameRoll + ` WHERE r.sketch IS NOT NULL`
 
 const pgBumpRolls = `INSERT INTO rollups (project_id, res, at, name_id, queue_id, kind, n, runtime_n, runtime_ms, sketch)
-	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[],
-	$7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])
+	SELECT * FROM unnest(` + pgRollKeys + `, $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])
 	ON CONFLICT (project_id, res, at, name_id, queue_id, kind) DO UPDATE
 	SET n = rollups.n + excluded.n, runtime_n = rollups.runtime_n + excluded.runtime_n,
 	runtime_ms = rollups.runtime_ms + excluded.runtime_ms, sketch = coalesce(excluded.sketch, rollups.sketch)`
 
-const pgDropEmptyRolls = `DELETE FROM rollups r USING ` + pgRollKeys + ` AS k (project_id, res, at, name_id, queue_id, kind)
-	WHERE r.project_id = k.project_id AND r.res = k.res AND r.at = k.at AND r.name_id = k.name_id AND r.queue_id = k.queue_id AND r.kind = k.kind
-	AND r.n = 0 AND r.runtime_n = 0 AND r.runtime_ms = 0 AND (r.sketch IS NULL OR length(r.sketch) = 0)`
+const pgDropEmptyRolls = `DELETE FROM rollups r USING unnest(` + pgRollKeys + `) AS k (project_id, res, at, name_id, queue_id, kind)
+	WHERE ` + pgSameRoll + ` AND r.n = 0 AND r.runtime_n = 0 AND r.runtime_ms = 0 AND (r.sketch IS NULL OR length(r.sketch) = 0)`
 
 // pgApplyRolls does what applyRoll does, for many at a time. keys are in order.
 func pgApplyRolls(ctx context.Context, h db.DBTX, keys []rollKey, rolls map[rollKey]*rollVal) error {

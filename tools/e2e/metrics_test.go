@@ -100,7 +100,11 @@ func wantCounts(t *testing.T, prom *harness.Prometheus) {
 		`sum(z4j_ingest_event_lag_seconds_count) >= bool ` + fmt.Sprint(3*added): 1,
 		`min(z4j_db_pool_size) > bool 0`:                                         1,
 	} {
-		harness.Eventually(t, patienceForDetails, expr, func() error {
+		limit := patience
+		if strings.HasPrefix(expr, "celery_active_process_count") {
+			limit = patienceForDetails
+		}
+		harness.Eventually(t, limit, expr, func() error {
 			got, err := prom.Query(expr)
 			if err != nil {
 				return err

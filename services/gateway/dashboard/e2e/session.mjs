@@ -101,6 +101,22 @@ export class Session {
     if (!answer.ok()) throw new Error(`log in as ${email}: ${answer.status()} ${await answer.text()}`);
   }
 
+  /** hold keeps the answers of an address back until the function that it returns is called. */
+  async hold(address) {
+    let go = () => undefined;
+    const held = new Promise((resolve) => {
+      go = resolve;
+    });
+    await this.page.route(address, async (route) => {
+      await held;
+      await route.continue();
+    });
+    return () => {
+      go();
+      return this.unheld();
+    };
+  }
+
   /** unheld lets every answer through again. One that is still with its handler is waited for: it can be given only once. */
   unheld() {
     return this.page.unrouteAll({ behavior: "wait" });

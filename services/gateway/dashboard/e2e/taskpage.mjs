@@ -47,23 +47,14 @@ export async function taskPage(s, producer, list) {
   await s.step("a retry takes other arguments, and refuses what is no JSON", async () => {
     const id = await producer.send("shop.boom", ["first words"]);
     // The dialog is open before it is known which agents there are, as on a slow line.
-    const agents = "**/api/v1/projects/*/agents";
-    let go = () => undefined;
-    const asked = new Promise((resolve) => {
-      go = resolve;
-    });
-    await page.route(agents, async (route) => {
-      await asked;
-      await route.continue();
-    });
+    const go = await s.hold("**/api/v1/projects/*/agents");
     await open(id);
     await verdict("Failed: ValueError: first words").waitFor({ timeout: 30_000 });
     await page.getByTestId("retry").click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText("Checking which agents are online").first().waitFor();
-    go();
+    await go();
     await dialog.getByText("Carried out by agent").waitFor();
-    await s.unheld();
     await dialog.getByText("These instead").click();
     const field = dialog.getByLabel("Arguments (JSON list)", { exact: true });
     await field.fill('["other words"');
@@ -88,15 +79,7 @@ export async function taskPage(s, producer, list) {
     await open(id);
     await page.getByText("This task is not known here").waitFor();
     // It is looked for again and again; meanwhile the page stays.
-    const address = `**/api/v1/projects/*/tasks/celery/${id}`;
-    let go = () => undefined;
-    const held = new Promise((resolve) => {
-      go = resolve;
-    });
-    await page.route(address, async (route) => {
-      await held;
-      await route.continue();
-    });
+    const go = await s.hold(`**/api/v1/projects/*/tasks/celery/${id}`);
     await page.waitForRequest((request) => new URL(request.url()).pathname.endsWith(`/tasks/celery/${id}`));
     await page.evaluate(
       () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
@@ -105,8 +88,7 @@ export async function taskPage(s, producer, list) {
       await page.getByText("This task is not known here").isVisible(),
       "the page vanishes while the task is looked for again",
     );
-    go();
-    await s.unheld();
+    await go();
     await s.check("task-unknown");
   });
 }
