@@ -5,6 +5,7 @@
 package projection
 
 import (
+	"math"
 	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
@@ -143,7 +144,7 @@ func Apply(t *Task, e *Event, unknownName int64, now time.Time) Dirty {
 		if e.RetryCount != nil {
 			t.RetryCount = *e.RetryCount
 		} else {
-			t.RetryCount++
+			t.RetryCount = min(t.RetryCount+1, math.MaxInt32) // what a database column holds
 		}
 		dirty |= DirtyMisc
 	case domain.KindRevoked:

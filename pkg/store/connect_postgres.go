@@ -165,6 +165,6 @@ func (o pgIngest) touchProcesses(ctx context.Context, now time.Time, list []proc
 	for i, k := range list {
 		agents[i], workers[i] = k.agent, k.worker
 	}
-	_, err := o.db.Exec(ctx, pgTouchWorkers, now, agents, workers)
+	_, err := o.later.Exec(ctx, pgTouchWorkers, now, agents, workers)
 	return err
 }

@@ -279,7 +279,7 @@ func (tx *Tx) commitDeltas(ctx context.Context, d *deltas) error {
 	if tx.s.eng.name() == "sqlite" {
 		return tx.applyDeltas(ctx, d)
 	}
-	return tx.s.q.AppendRollupDelta(ctx, tx.db, db.AppendRollupDeltaParams{Payload: d.encode()})
+	return tx.s.q.AppendRollupDelta(ctx, tx.s.eng.later(tx.db), db.AppendRollupDeltaParams{Payload: d.encode()})
 }
 
 // applyDeltas merges the deltas into their tables, in key order.

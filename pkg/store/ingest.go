@@ -72,6 +72,8 @@ type ingestOps interface {
 	updateTasks(ctx context.Context, writes []taskWrite) error
 	// insertEvents reports for each row whether it was new.
 	insertEvents(ctx context.Context, rows []eventRow) ([]bool, error)
+	// addEvents adds rows of tasks that are new themselves.
+	addEvents(ctx context.Context, rows []eventRow) error
 	insertLoose(ctx context.Context, rows []looseRow) ([]bool, error)
 	// touchAgents marks agents as heard of, those of events also as having sent one, and returns the changed ones. Both
 	// lists are sorted.
@@ -101,9 +103,11 @@ type taskGroup struct {
 }
 
 type ingestBatch struct {
-	s     *Store
-	tx    *Tx
-	ops   ingestOps
+	s   *Store
+	tx  *Tx
+	ops ingestOps
+	// later is for writes that nobody waits for.
+	later db.DBTX
 	items []*IngestItem
 	now   time.Time
 	fresh map[string]int64
@@ -127,7 +131,8 @@ type ingestBatch struct {
 // touchEvery is how often queues, workers and agents are written for being seen again.
 const touchEvery = 5 * time.Second
 
-// eventEvery is how far behind its newest event a row may stay that was written a moment ago.
+// eventEvery is how far behind its newest event a row may stay that was written a moment ago; behind an older event, by a tenth of
+// its age. Who tells weeks would write such a row for every half a minute of them.
 const eventEvery = 30 * time.Second
 
 // Ingest stores frames in one transaction: events are inserted once each, tasks projected, counters
@@ -144,7 +149,7 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 		return s.err(err)
 	}
 	err := s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
-		b.tx, b.ops = tx, s.eng.ingest(tx.db)
+		b.tx, b.ops, b.later = tx, s.eng.ingest(tx.db), s.eng.later(tx.db)
 		d, err := tx.newDeltas(ctx)
 		if err != nil {
 			return err
@@ -309,28 +314,28 @@ func (b *ingestBatch) resolve(ctx context.Context, p *pendingEvent) (err error) 
 
 // project applies the events of groups and writes their rows; it returns the groups that must be done again.
 func (b *ingestBatch) project(ctx context.Context, groups []*taskGroup) (again []*taskGroup, err error) {
-	var fresh, known []*taskGroup
 	if b.s.eng.name() == "sqlite" {
 		// Nobody else writes: what is not found is new.
-		var missing []*taskGroup
-		if known, missing, err = b.loadKnown(ctx, groups); err == nil {
-			fresh, again, err = b.insertFresh(ctx, missing)
+		known, missing, err := b.loadKnown(ctx, groups)
+		if err != nil {
+			return nil, err
 		}
-	} else {
-		// Locks are taken in one order by all writers: first those of new rows, then those of rows that are there, each
-		// in the order of keys. Whoever held a row while waiting for another's new one could be waited for in turn.
-		var rest []*taskGroup
-		if fresh, rest, err = b.insertFresh(ctx, groups); err == nil {
-			known, again, err = b.loadKnown(ctx, rest)
+		if err := b.storeKnown(ctx, known); err != nil {
+			return nil, err
 		}
+		return b.insertFresh(ctx, missing)
 	}
+	// Locks are taken in one order by all writers: first those of new rows, then those of rows that are there, each
+	// in the order of keys. Whoever held a row while waiting for another's new one could be waited for in turn.
+	there, err := b.insertFresh(ctx, groups)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.storeKnown(ctx, known); err != nil {
+	known, again, err := b.loadKnown(ctx, there)
+	if err != nil {
 		return nil, err
 	}
-	return again, b.storeFresh(ctx, fresh)
+	return again, b.storeKnown(ctx, known)
 }
 
 // loadKnown locks and loads the rows of groups whose task exists.
@@ -357,9 +362,9 @@ func (b *ingestBatch) loadKnown(ctx context.Context, groups []*taskGroup) (known
 	return known, missing, nil
 }
 
-// insertFresh applies all events of tasks as if they were new and inserts the rows in their final state. Tasks that exist
-// are left as they are and returned as there.
-func (b *ingestBatch) insertFresh(ctx context.Context, groups []*taskGroup) (done, there []*taskGroup, err error) {
+// insertFresh applies all events of tasks as if they were new, inserts the rows in their final state and stores the events. Tasks
+// that exist are left as they are and returned.
+func (b *ingestBatch) insertFresh(ctx context.Context, groups []*taskGroup) (there []*taskGroup, err error) {
 	tasks := make([]*projection.Task, len(groups))
 	for i, g := range groups {
 		t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
@@ -376,16 +381,17 @@ func (b *ingestBatch) insertFresh(ctx context.Context, groups []*taskGroup) (don
 		tasks[i] = g.task
 	}
 	if err := b.ops.insertTasks(ctx, tasks); err != nil {
-		return nil, nil, fmt.Errorf("insert tasks: %w", err)
+		return nil, fmt.Errorf("insert tasks: %w", err)
 	}
+	var fresh []*taskGroup
 	for _, g := range groups {
 		if g.task.ID == 0 {
 			there = append(there, g)
 		} else {
-			done = append(done, g)
+			fresh = append(fresh, g)
 		}
 	}
-	return done, there, nil
+	return there, b.storeFresh(ctx, fresh)
 }
 
 // storeFresh stores the events of new tasks; the batch has already shown which are duplicates.
@@ -411,8 +417,10 @@ func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error
 			return err
 		}
 	}
-	_, err := b.ops.insertEvents(ctx, rows)
-	return err
+	if err := b.ops.addEvents(ctx, rows); err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	return nil
 }
 
 // storeKnown stores the events of tasks that exist, applies the new ones and updates the rows.

@@ -16,9 +16,9 @@ import (
 
 // pgIngest runs the bulk operations of ingest on PostgreSQL: one statement over arrays each. Rows are
 // touched in key order, so that two writers meet in the same order and can't deadlock.
-type pgIngest struct{ db db.DBTX }
+type pgIngest struct{ db, later db.DBTX }
 
-func (p *pg) ingest(tx db.DBTX) ingestOps { return pgIngest{tx} }
+func (p *pg) ingest(tx db.DBTX) ingestOps { return pgIngest{db: tx, later: p.later(tx)} }
 
 const pgLoadTasks = `SELECT t.project_id, t.engine_id, t.task_id, t.id, t.name_id, t.queue_id, t.worker_id, t.state, t.priority,
 	t.retry_count, t.runtime_ms, t.received_at, t.started_at, t.finished_at, t.last_failed_at, t.fingerprint, t.args, t.kwargs
@@ -173,15 +173,39 @@ func (o pgIngest) updateTasks(ctx context.Context, writes []taskWrite) error {
 		c.add(w.t)
 		dirty[i] = int64(w.dirty)
 	}
-	_, err := o.db.Exec(ctx, pgUpdateTasks, c.id, dirty, c.updated, c.name, c.queue, c.state, c.started, c.fingerprint, c.failed,
+	_, err := o.later.Exec(ctx, pgUpdateTasks, c.id, dirty, c.updated, c.name, c.queue, c.state, c.started, c.fingerprint, c.failed,
 		c.parent, c.root, c.args, c.kwargs, c.finished, c.result, c.exception, c.traceback, c.runtime, c.tags, c.eta, c.received,
 		c.worker, c.priority, c.retry)
 	return err
 }
 
-const pgInsertEvents = `INSERT INTO events (task_id, kind, at, at_us, agent_id, worker_id, stripped, payload)
+const (
+	pgAddEvents = `INSERT INTO events (task_id, kind, at, at_us, agent_id, worker_id, stripped, payload)
 	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
-	ON CONFLICT DO NOTHING RETURNING task_id, kind, at`
+	ON CONFLICT DO NOTHING`
+	pgInsertEvents = pgAddEvents + ` RETURNING task_id, kind, at`
+)
+
+// eventArgs are the arrays of pgAddEvents.
+func eventArgs(rows []eventRow) []any {
+	n := len(rows)
+	tasks, kinds, us, agents, stripped := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	workers, ats, payloads := make([]*int64, n), make([]time.Time, n), make([]string, n)
+	for i := range rows {
+		r := &rows[i]
+		tasks[i], kinds[i], ats[i], us[i] = r.task, int64(r.kind), r.at, r.atUS
+		agents[i], workers[i], stripped[i], payloads[i] = r.agent, ptr(r.worker), r.stripped, r.payload
+	}
+	return []any{tasks, kinds, ats, us, agents, workers, stripped, payloads}
+}
+
+func (o pgIngest) addEvents(ctx context.Context, rows []eventRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := o.later.Exec(ctx, pgAddEvents, eventArgs(rows)...)
+	return err
+}
 
 func (o pgIngest) insertEvents(ctx context.Context, rows []eventRow) ([]bool, error) {
 	fresh := make([]bool, len(rows))
@@ -194,16 +218,10 @@ func (o pgIngest) insertEvents(ctx context.Context, rows []eventRow) ([]bool, er
 		sec  int64
 	}
 	index := make(map[id]int, len(rows))
-	n := len(rows)
-	tasks, kinds, us, agents, stripped := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	workers, ats, payloads := make([]*int64, n), make([]time.Time, n), make([]string, n)
 	for i := range rows {
-		r := &rows[i]
-		tasks[i], kinds[i], ats[i], us[i] = r.task, int64(r.kind), r.at, r.atUS
-		agents[i], workers[i], stripped[i], payloads[i] = r.agent, ptr(r.worker), r.stripped, r.payload
-		index[id{r.task, r.kind, r.at.Unix()}] = i
+		index[id{rows[i].task, rows[i].kind, rows[i].at.Unix()}] = i
 	}
-	got, err := o.db.Query(ctx, pgInsertEvents, tasks, kinds, ats, us, agents, workers, stripped, payloads)
+	got, err := o.db.Query(ctx, pgInsertEvents, eventArgs(rows)...)
 	if err != nil {
 		return nil, err
 	}

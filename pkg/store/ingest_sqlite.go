@@ -203,6 +203,11 @@ func (o liteIngest) insertEvents(ctx context.Context, rows []eventRow) ([]bool, 
 	return fresh, nil
 }
 
+func (o liteIngest) addEvents(ctx context.Context, rows []eventRow) error {
+	_, err := o.insertEvents(ctx, rows)
+	return err
+}
+
 // insertNew runs an insert that passes over conflicts and reports whether the row was new.
 func insertNew(ctx context.Context, stmt *sql.Stmt, args ...any) (bool, error) {
 	res, err := stmt.ExecContext(ctx, args...)

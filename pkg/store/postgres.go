@@ -99,15 +99,6 @@ func millis(d, or time.Duration) string {
 func (p *pg) name() string  { return "postgresql" }
 func (p *pg) read() db.DBTX { return p.pool }
 
-func (p *pg) tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error {
-	var opts pgx.TxOptions
-	if bulk {
-		// An acked event must survive a crash whatever the server's default is. One journey does both.
-		opts.BeginQuery = "begin; set local synchronous_commit = on"
-	}
-	return pgx.BeginTxFunc(ctx, p.pool, opts, func(t pgx.Tx) error { return fn(ctx, t) })
-}
-
 func (p *pg) poolStats() PoolStats {
 	st := p.pool.Stat()
 	return PoolStats{Max: int64(st.MaxConns()), InUse: int64(st.AcquiredConns()), Waits: st.EmptyAcquireCount(), WaitTime: st.EmptyAcquireWaitTime()}

@@ -43,7 +43,9 @@ type searchOps interface {
 	lockSearch(ctx context.Context, h db.DBTX) error
 	// queueSearch notes tasks as changed.
 	queueSearch(ctx context.Context, h db.DBTX, tasks []int64, now time.Time) error
-	// takeQueued takes tasks from the queue that were noted before a time, the oldest first.
+	// queued is the query of the noted tasks.
+	queued() string
+	// takeQueued takes about limit tasks from the queue that were noted before a time, the oldest first.
 	takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error)
 	// putTokens sets what the index has of tasks, and dropTokens takes tasks out.
 	putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error
@@ -382,7 +384,7 @@ func (s *Store) SearchState(ctx context.Context) (SearchState, error) {
 	if below, err := strconv.ParseInt(state, 10, 64); err == nil {
 		out.Left = below - 1
 	}
-	queued, err := s.readInts(ctx, "SELECT count(*) FROM (SELECT 1 AS one FROM search_queue LIMIT $1) AS q", []any{int64(queuedBound)})
+	queued, err := s.readInts(ctx, "SELECT count(*) FROM ("+s.eng.queued()+" LIMIT $1) AS q", []any{int64(queuedBound)})
 	if err == nil && len(queued) == 1 {
 		out.Queued = queued[0]
 	}
@@ -400,7 +402,7 @@ func (s *Store) candidates(ctx context.Context, project int64, e *textindex.Expr
 		return nil, false, err
 	}
 	// The queue is read before the index: what leaves it in between is in the index then.
-	queued, err := s.readInts(ctx, "SELECT task_id FROM search_queue LIMIT $1", []any{int64(searchQueued + 1)})
+	queued, err := s.readInts(ctx, s.eng.queued()+" LIMIT $1", []any{int64(searchQueued + 1)})
 	if err != nil || len(queued) > searchQueued {
 		return nil, false, err
 	}
@@ -429,7 +431,7 @@ func (tx *Tx) queueSearch(ctx context.Context, tasks []int64, now time.Time) err
 	if !tx.s.searched || len(tasks) == 0 {
 		return nil
 	}
-	return tx.s.eng.queueSearch(ctx, tx.db, tasks, now)
+	return tx.s.eng.queueSearch(ctx, tx.s.eng.later(tx.db), tasks, now)
 }
 
 // forgetSearch makes the search index be made anew.

@@ -23,17 +23,22 @@ func (p *pg) amongSQL(b *builder, column string, tasks []int64) string {
 
 // queueSearch appends: writers that note the same task must not wait for each other, nor for the one who takes.
 func (p *pg) queueSearch(ctx context.Context, h db.DBTX, tasks []int64, now time.Time) error {
-	_, err := h.Exec(ctx, "INSERT INTO search_queue (task_id, at) SELECT unnest($1::bigint[]), $2", tasks, now)
+	_, err := h.Exec(ctx, "INSERT INTO search_queue (tasks, at) VALUES ($1, $2)", tasks, now)
 	return err
 }
 
+func (p *pg) queued() string { return "SELECT unnest(tasks) FROM search_queue" }
+
+// pgTakeQueued takes whole rows, the last of which may hold more than is left of the limit.
+const pgTakeQueued = `DELETE FROM search_queue WHERE seq IN (
+	SELECT seq FROM (SELECT seq, sum(cardinality(tasks)) OVER (ORDER BY seq) - cardinality(tasks) AS before
+		FROM (SELECT seq, tasks FROM search_queue WHERE at < $1 ORDER BY seq LIMIT $2) AS oldest) AS counted
+	WHERE before < $2) RETURNING tasks`
+
 func (p *pg) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error) {
-	rows, err := h.Query(ctx, `DELETE FROM search_queue WHERE seq IN (SELECT seq FROM search_queue WHERE at < $1 ORDER BY seq LIMIT $2)
-		RETURNING task_id`, before, limit)
+	var row []int64
+	err = each(ctx, h, pgTakeQueued, []any{before, limit}, []any{&row}, func() { tasks = append(tasks, row...) })
 	if err != nil {
-		return 0, nil, err
-	}
-	if tasks, err = scanInts(rows); err != nil {
 		return 0, nil, err
 	}
 	taken = int64(len(tasks))

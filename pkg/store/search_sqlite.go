@@ -33,6 +33,8 @@ func (l *lite) queueSearch(ctx context.Context, h db.DBTX, tasks []int64, now ti
 	return err
 }
 
+func (l *lite) queued() string { return "SELECT task_id FROM search_queue" }
+
 // queuedTasks are those that come next of the queue.
 const queuedTasks = "SELECT task_id FROM search_queue WHERE at < $1 ORDER BY task_id LIMIT $2"
 

@@ -129,7 +129,7 @@ func (b *ingestBatch) see(ctx context.Context) error {
 			b.seeHeartbeat(it)
 		}
 		if it.Status != nil && b.statusDue(it) {
-			if err := b.s.q.InsertAgentStatus(ctx, b.tx.db, db.InsertAgentStatusParams{
+			if err := b.s.q.InsertAgentStatus(ctx, b.later, db.InsertAgentStatusParams{
 				AgentID: it.Agent.ID, WorkerID: it.WorkerID, CapturedAt: b.now, Payload: string(it.Status),
 			}); err != nil {
 				return fmt.Errorf("store agent status: %w", err)
@@ -162,7 +162,7 @@ func (b *ingestBatch) markEvent(k seenKey, at time.Time) bool {
 	if !ok {
 		v, ok = b.s.seen.newest(k)
 	}
-	if ok && b.now.Sub(v.at) < touchEvery && at.Sub(v.of) < eventEvery {
+	if behind := max(eventEvery, b.now.Sub(at)/10); ok && b.now.Sub(v.at) < touchEvery && at.Sub(v.of) < behind {
 		return false
 	}
 	if at.Before(v.of) {
@@ -207,7 +207,7 @@ func (b *ingestBatch) seeEvent(it *IngestItem, in *IngestEvent) {
 	if in.Worker != "" && b.markEvent(seenKey{'w', project, in.Engine, in.Worker}, at) {
 		agent := it.Agent.ID
 		b.visits = append(b.visits, visit{visitWorkers, project, in.Engine, in.Worker, func(ctx context.Context) error {
-			if err := b.s.q.SeeWorker(ctx, b.tx.db, db.SeeWorkerParams{
+			if err := b.s.q.SeeWorker(ctx, b.later, db.SeeWorkerParams{
 				UID: uuid.New(), ProjectID: project, Engine: in.Engine, Name: in.Worker, At: &at, AgentID: &agent, Now: b.now,
 			}); err != nil {
 				return fmt.Errorf("see worker: %w", err)
@@ -222,7 +222,7 @@ func (b *ingestBatch) seeQueue(project int64, engine, name string, at time.Time)
 		return
 	}
 	b.visits = append(b.visits, visit{visitQueues, project, engine, name, func(ctx context.Context) error {
-		if err := b.s.q.SeeQueue(ctx, b.tx.db, db.SeeQueueParams{
+		if err := b.s.q.SeeQueue(ctx, b.later, db.SeeQueueParams{
 			UID: uuid.New(), ProjectID: project, Engine: engine, Name: name, At: &at, Now: b.now,
 		}); err != nil {
 			return fmt.Errorf("see queue: %w", err)
@@ -318,7 +318,7 @@ func (b *ingestBatch) setDepth(ctx context.Context, project int64, d *QueueDepth
 	if d.BrokerType != "" {
 		broker = &d.BrokerType
 	}
-	if err := b.s.q.SetQueueDepth(ctx, b.tx.db, db.SetQueueDepthParams{
+	if err := b.s.q.SetQueueDepth(ctx, b.later, db.SetQueueDepthParams{
 		UID: uuid.New(), ProjectID: project, Engine: d.Engine, Name: d.Name, BrokerType: broker, At: &at, Pending: d.Pending, Now: b.now,
 	}); err != nil {
 		return fmt.Errorf("set queue depth: %w", err)
@@ -339,7 +339,7 @@ func (b *ingestBatch) sampleDepth(ctx context.Context, project int64, d *QueueDe
 	}
 	b.marks[k] = seenVal{at: b.now, sum: sum}
 	for _, res := range []int64{RollupMinute, RollupHour} {
-		if err := b.s.q.SampleQueueDepth(ctx, b.tx.db, db.SampleQueueDepthParams{
+		if err := b.s.q.SampleQueueDepth(ctx, b.later, db.SampleQueueDepthParams{
 			ProjectID: project, Engine: d.Engine, Name: d.Name, Res: res, At: bucketOf(at, res), Depth: d.Pending,
 		}); err != nil {
 			return err
@@ -370,7 +370,7 @@ func (b *ingestBatch) reportWorker(ctx context.Context, from AgentRef, w *Worker
 		}
 		queues = string(list)
 	}
-	return b.s.q.ReportWorker(ctx, b.tx.db, db.ReportWorkerParams{
+	return b.s.q.ReportWorker(ctx, b.later, db.ReportWorkerParams{
 		UID: uuid.New(), ProjectID: project, Engine: w.Engine, Name: w.Name, Hostname: optional(w.Hostname), PID: w.PID,
 		Concurrency: w.Concurrency, Queues: queues, At: &at, LoadAverage: optional(w.LoadAverage),
 		ActiveTasks: w.ActiveTasks, Metadata: metadata, AgentID: &from.ID, Now: b.now,
@@ -482,7 +482,7 @@ func (b *ingestBatch) restoreStripped(ctx context.Context, g *taskGroup) error {
 	}
 	rows.Close()
 	for _, c := range changes {
-		if _, err := b.tx.db.Exec(ctx, "UPDATE events SET stripped = $1, payload = $2 WHERE task_id = $3 AND kind = $4 AND at = $5",
+		if _, err := b.later.Exec(ctx, "UPDATE events SET stripped = $1, payload = $2 WHERE task_id = $3 AND kind = $4 AND at = $5",
 			c.stripped, c.payload, t.ID, c.kind, c.at); err != nil {
 			return err
 		}

@@ -106,6 +106,8 @@ func openSQLite(ctx context.Context, o Options) (engine, error) {
 	return l, nil
 }
 
+func (*lite) later(h db.DBTX) db.DBTX { return h }
+
 func (l *lite) name() string  { return "sqlite" }
 func (l *lite) read() db.DBTX { return l.reads }
 

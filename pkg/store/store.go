@@ -115,6 +115,9 @@ type engine interface {
 	read() db.DBTX
 	// tx runs fn in a write transaction; bulk marks ingest, which yields to interactive calls.
 	tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error
+	// later returns a handle on an open transaction for writes whose outcome nobody waits for: they, and their errors, may
+	// come with a later statement or with the commit.
+	later(h db.DBTX) db.DBTX
 	ping(ctx context.Context) error
 	migrate(ctx context.Context) error
 	// migrations is the folder of the engine's migrations.

@@ -9,18 +9,18 @@ CREATE INDEX tasks_waiting ON tasks (project_id, queue_id, received_at) WHERE st
 -- 1 a task name, 2 a queue, 3 a queue with the task name in sub_id. durations holds three lanes: how long tasks ran, how long they took since they were due, and
 -- how long they waited.
 CREATE TABLE rollup_spans (
-    project_id bigint NOT NULL,
-    res        bigint NOT NULL,
-    dim        bigint NOT NULL,
     at         timestamptz NOT NULL,
-    key_id     bigint NOT NULL,
-    sub_id     bigint NOT NULL,
     received   bigint NOT NULL,
     started    bigint NOT NULL,
     succeeded  bigint NOT NULL,
     failed     bigint NOT NULL,
     retried    bigint NOT NULL,
     revoked    bigint NOT NULL,
+    project_id integer NOT NULL,
+    key_id     integer NOT NULL,
+    sub_id     integer NOT NULL,
+    res        smallint NOT NULL,
+    dim        smallint NOT NULL,
     durations  bytea NOT NULL,
     PRIMARY KEY (project_id, res, dim, at, key_id, sub_id)
 );

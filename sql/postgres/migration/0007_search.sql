@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: AGPL-3.0-or-later
 -- +goose Up
 
--- Tasks whose texts the search index does not know yet, and since when; a task may stand in it several times.
+-- Tasks whose texts the search index does not know yet, and since when: a row a transaction. A task may stand in several.
 CREATE TABLE search_queue (
-    seq     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    task_id bigint NOT NULL,
-    at      timestamptz NOT NULL
+    seq   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at    timestamptz NOT NULL,
+    tasks bigint[] NOT NULL
 );
 
 -- The tokens of each task's texts (pkg/textindex). What is added waits in the index's list of pending entries; a short one is

@@ -153,7 +153,7 @@ func (q *Queries) QueueDepths(ctx context.Context, db DBTX, arg QueueDepthsParam
 }
 
 const runningTasksOfWorker = `-- name: RunningTasksOfWorker :many
-SELECT t.id, t.project_id, t.engine_id, t.task_id, t.name_id, t.queue_id, t.worker_id, t.state, t.priority, t.retry_count, t.runtime_ms, t.eta, t.received_at, t.started_at, t.finished_at, t.last_failed_at, t.seen_at, t.updated_at, t.fingerprint, t.parent_task_id, t.root_task_id, t.tags, t.args, t.kwargs, t.result, t.exception, t.traceback FROM tasks t
+SELECT t.id, t.runtime_ms, t.eta, t.received_at, t.started_at, t.finished_at, t.last_failed_at, t.seen_at, t.updated_at, t.project_id, t.engine_id, t.name_id, t.queue_id, t.worker_id, t.retry_count, t.state, t.priority, t.task_id, t.fingerprint, t.parent_task_id, t.root_task_id, t.tags, t.args, t.kwargs, t.result, t.exception, t.traceback FROM tasks t
 JOIN (
     SELECT x.id FROM tasks x WHERE x.project_id = $1 AND x.state = $2
     ORDER BY x.started_at DESC, x.id DESC LIMIT CAST($3 AS bigint)
@@ -191,15 +191,6 @@ func (q *Queries) RunningTasksOfWorker(ctx context.Context, db DBTX, arg Running
 		var i Task
 		if err := rows.Scan(
 			&i.ID,
-			&i.ProjectID,
-			&i.EngineID,
-			&i.TaskID,
-			&i.NameID,
-			&i.QueueID,
-			&i.WorkerID,
-			&i.State,
-			&i.Priority,
-			&i.RetryCount,
 			&i.RuntimeMS,
 			&i.Eta,
 			&i.ReceivedAt,
@@ -208,6 +199,15 @@ func (q *Queries) RunningTasksOfWorker(ctx context.Context, db DBTX, arg Running
 			&i.LastFailedAt,
 			&i.SeenAt,
 			&i.UpdatedAt,
+			&i.ProjectID,
+			&i.EngineID,
+			&i.NameID,
+			&i.QueueID,
+			&i.WorkerID,
+			&i.RetryCount,
+			&i.State,
+			&i.Priority,
+			&i.TaskID,
 			&i.Fingerprint,
 			&i.ParentTaskID,
 			&i.RootTaskID,

@@ -196,23 +196,23 @@ type Command struct {
 
 type Event struct {
 	TaskID   int64
-	Kind     int64
 	At       time.Time
 	AtUs     int64
 	AgentID  int64
 	WorkerID *int64
 	Stripped int64
+	Kind     int64
 	Payload  string
 }
 
 type EventsDefault struct {
 	TaskID   int64
-	Kind     int64
 	At       time.Time
 	AtUs     int64
 	AgentID  int64
 	WorkerID *int64
 	Stripped int64
+	Kind     int64
 	Payload  string
 }
 
@@ -319,15 +319,15 @@ type QueueDepth struct {
 }
 
 type Rollup struct {
-	ProjectID int64
-	Res       int64
 	At        time.Time
-	NameID    int64
-	QueueID   int64
-	Kind      int64
 	N         int64
 	RuntimeN  int64
 	RuntimeMS int64
+	ProjectID int64
+	NameID    int64
+	QueueID   int64
+	Res       int64
+	Kind      int64
 	Sketch    []byte
 }
 
@@ -337,18 +337,18 @@ type RollupDelta struct {
 }
 
 type RollupSpan struct {
-	ProjectID int64
-	Res       int64
-	Dim       int64
 	At        time.Time
-	KeyID     int64
-	SubID     int64
 	Received  int64
 	Started   int64
 	Succeeded int64
 	Failed    int64
 	Retried   int64
 	Revoked   int64
+	ProjectID int64
+	KeyID     int64
+	SubID     int64
+	Res       int64
+	Dim       int64
 	Durations []byte
 }
 
@@ -372,9 +372,9 @@ type SavedView struct {
 }
 
 type SearchQueue struct {
-	Seq    int64
-	TaskID int64
-	At     time.Time
+	Seq   int64
+	At    time.Time
+	Tasks []int64
 }
 
 type Session struct {
@@ -401,15 +401,6 @@ type SetupToken struct {
 
 type Task struct {
 	ID           int64
-	ProjectID    int64
-	EngineID     int64
-	TaskID       string
-	NameID       int64
-	QueueID      *int64
-	WorkerID     *int64
-	State        int64
-	Priority     int64
-	RetryCount   int64
 	RuntimeMS    *int64
 	Eta          *time.Time
 	ReceivedAt   *time.Time
@@ -418,6 +409,15 @@ type Task struct {
 	LastFailedAt *time.Time
 	SeenAt       time.Time
 	UpdatedAt    time.Time
+	ProjectID    int64
+	EngineID     int64
+	NameID       int64
+	QueueID      *int64
+	WorkerID     *int64
+	RetryCount   int64
+	State        int64
+	Priority     int64
+	TaskID       string
 	Fingerprint  *string
 	ParentTaskID *string
 	RootTaskID   *string
@@ -437,7 +437,7 @@ type TaskCount struct {
 
 type TaskSearch struct {
 	TaskID int64
-	Tokens []int32
+	Tokens []int64
 }
 
 type TaskTotal struct {

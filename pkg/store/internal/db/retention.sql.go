@@ -478,7 +478,7 @@ func (q *Queries) RollupSizes(ctx context.Context, db DBTX, arg RollupSizesParam
 const takeRollups = `-- name: TakeRollups :many
 DELETE FROM rollups
 WHERE project_id = $1 AND res = $2 AND at >= $3 AND at < $4
-RETURNING project_id, res, at, name_id, queue_id, kind, n, runtime_n, runtime_ms, sketch
+RETURNING at, n, runtime_n, runtime_ms, project_id, name_id, queue_id, res, kind, sketch
 `
 
 type TakeRollupsParams struct {
@@ -503,15 +503,15 @@ func (q *Queries) TakeRollups(ctx context.Context, db DBTX, arg TakeRollupsParam
 	for rows.Next() {
 		var i Rollup
 		if err := rows.Scan(
-			&i.ProjectID,
-			&i.Res,
 			&i.At,
-			&i.NameID,
-			&i.QueueID,
-			&i.Kind,
 			&i.N,
 			&i.RuntimeN,
 			&i.RuntimeMS,
+			&i.ProjectID,
+			&i.NameID,
+			&i.QueueID,
+			&i.Res,
+			&i.Kind,
 			&i.Sketch,
 		); err != nil {
 			return nil, err

@@ -40,7 +40,7 @@ func (q *Queries) NamesLike(ctx context.Context, db DBTX, arg NamesLikeParams) (
 
 const taskByIdentity = `-- name: TaskByIdentity :one
 
-SELECT id, project_id, engine_id, task_id, name_id, queue_id, worker_id, state, priority, retry_count, runtime_ms, eta, received_at, started_at, finished_at, last_failed_at, seen_at, updated_at, fingerprint, parent_task_id, root_task_id, tags, args, kwargs, result, exception, traceback FROM tasks WHERE project_id = $1 AND engine_id = $2 AND task_id = $3
+SELECT id, runtime_ms, eta, received_at, started_at, finished_at, last_failed_at, seen_at, updated_at, project_id, engine_id, name_id, queue_id, worker_id, retry_count, state, priority, task_id, fingerprint, parent_task_id, root_task_id, tags, args, kwargs, result, exception, traceback FROM tasks WHERE project_id = $1 AND engine_id = $2 AND task_id = $3
 `
 
 type TaskByIdentityParams struct {
@@ -55,15 +55,6 @@ func (q *Queries) TaskByIdentity(ctx context.Context, db DBTX, arg TaskByIdentit
 	var i Task
 	err := row.Scan(
 		&i.ID,
-		&i.ProjectID,
-		&i.EngineID,
-		&i.TaskID,
-		&i.NameID,
-		&i.QueueID,
-		&i.WorkerID,
-		&i.State,
-		&i.Priority,
-		&i.RetryCount,
 		&i.RuntimeMS,
 		&i.Eta,
 		&i.ReceivedAt,
@@ -72,6 +63,15 @@ func (q *Queries) TaskByIdentity(ctx context.Context, db DBTX, arg TaskByIdentit
 		&i.LastFailedAt,
 		&i.SeenAt,
 		&i.UpdatedAt,
+		&i.ProjectID,
+		&i.EngineID,
+		&i.NameID,
+		&i.QueueID,
+		&i.WorkerID,
+		&i.RetryCount,
+		&i.State,
+		&i.Priority,
+		&i.TaskID,
 		&i.Fingerprint,
 		&i.ParentTaskID,
 		&i.RootTaskID,
@@ -114,7 +114,7 @@ func (q *Queries) TaskCounts(ctx context.Context, db DBTX, arg TaskCountsParams)
 }
 
 const tasksOfRoot = `-- name: TasksOfRoot :many
-SELECT id, project_id, engine_id, task_id, name_id, queue_id, worker_id, state, priority, retry_count, runtime_ms, eta, received_at, started_at, finished_at, last_failed_at, seen_at, updated_at, fingerprint, parent_task_id, root_task_id, tags, args, kwargs, result, exception, traceback FROM tasks
+SELECT id, runtime_ms, eta, received_at, started_at, finished_at, last_failed_at, seen_at, updated_at, project_id, engine_id, name_id, queue_id, worker_id, retry_count, state, priority, task_id, fingerprint, parent_task_id, root_task_id, tags, args, kwargs, result, exception, traceback FROM tasks
 WHERE project_id = $1 AND root_task_id = $2 AND engine_id = $3
 ORDER BY id
 LIMIT CAST($4 AS bigint)
@@ -143,15 +143,6 @@ func (q *Queries) TasksOfRoot(ctx context.Context, db DBTX, arg TasksOfRootParam
 		var i Task
 		if err := rows.Scan(
 			&i.ID,
-			&i.ProjectID,
-			&i.EngineID,
-			&i.TaskID,
-			&i.NameID,
-			&i.QueueID,
-			&i.WorkerID,
-			&i.State,
-			&i.Priority,
-			&i.RetryCount,
 			&i.RuntimeMS,
 			&i.Eta,
 			&i.ReceivedAt,
@@ -160,6 +151,15 @@ func (q *Queries) TasksOfRoot(ctx context.Context, db DBTX, arg TasksOfRootParam
 			&i.LastFailedAt,
 			&i.SeenAt,
 			&i.UpdatedAt,
+			&i.ProjectID,
+			&i.EngineID,
+			&i.NameID,
+			&i.QueueID,
+			&i.WorkerID,
+			&i.RetryCount,
+			&i.State,
+			&i.Priority,
+			&i.TaskID,
 			&i.Fingerprint,
 			&i.ParentTaskID,
 			&i.RootTaskID,

@@ -131,7 +131,7 @@ func (q *Queries) CountOpenOfProject(ctx context.Context, db DBTX, arg CountOpen
 }
 
 const eventsOfTask = `-- name: EventsOfTask :many
-SELECT task_id, kind, at, at_us, agent_id, worker_id, stripped, payload FROM events WHERE task_id = $1 AND at <= $2
+SELECT task_id, at, at_us, agent_id, worker_id, stripped, kind, payload FROM events WHERE task_id = $1 AND at <= $2
 ORDER BY at DESC, at_us DESC, kind DESC
 LIMIT CAST($3 AS bigint)
 `
@@ -153,12 +153,12 @@ func (q *Queries) EventsOfTask(ctx context.Context, db DBTX, arg EventsOfTaskPar
 		var i Event
 		if err := rows.Scan(
 			&i.TaskID,
-			&i.Kind,
 			&i.At,
 			&i.AtUs,
 			&i.AgentID,
 			&i.WorkerID,
 			&i.Stripped,
+			&i.Kind,
 			&i.Payload,
 		); err != nil {
 			return nil, err
@@ -526,7 +526,7 @@ func (q *Queries) ProjectWorkerStates(ctx context.Context, db DBTX, arg ProjectW
 }
 
 const recentFailures = `-- name: RecentFailures :many
-SELECT id, project_id, engine_id, task_id, name_id, queue_id, worker_id, state, priority, retry_count, runtime_ms, eta, received_at, started_at, finished_at, last_failed_at, seen_at, updated_at, fingerprint, parent_task_id, root_task_id, tags, args, kwargs, result, exception, traceback FROM tasks
+SELECT id, runtime_ms, eta, received_at, started_at, finished_at, last_failed_at, seen_at, updated_at, project_id, engine_id, name_id, queue_id, worker_id, retry_count, state, priority, task_id, fingerprint, parent_task_id, root_task_id, tags, args, kwargs, result, exception, traceback FROM tasks
 WHERE project_id = $1 AND last_failed_at <= $2
   AND (last_failed_at < $2 OR id < $3)
 ORDER BY last_failed_at DESC, id DESC
@@ -557,15 +557,6 @@ func (q *Queries) RecentFailures(ctx context.Context, db DBTX, arg RecentFailure
 		var i Task
 		if err := rows.Scan(
 			&i.ID,
-			&i.ProjectID,
-			&i.EngineID,
-			&i.TaskID,
-			&i.NameID,
-			&i.QueueID,
-			&i.WorkerID,
-			&i.State,
-			&i.Priority,
-			&i.RetryCount,
 			&i.RuntimeMS,
 			&i.Eta,
 			&i.ReceivedAt,
@@ -574,6 +565,15 @@ func (q *Queries) RecentFailures(ctx context.Context, db DBTX, arg RecentFailure
 			&i.LastFailedAt,
 			&i.SeenAt,
 			&i.UpdatedAt,
+			&i.ProjectID,
+			&i.EngineID,
+			&i.NameID,
+			&i.QueueID,
+			&i.WorkerID,
+			&i.RetryCount,
+			&i.State,
+			&i.Priority,
+			&i.TaskID,
 			&i.Fingerprint,
 			&i.ParentTaskID,
 			&i.RootTaskID,

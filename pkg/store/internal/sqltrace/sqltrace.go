@@ -26,13 +26,17 @@ const (
 
 // Start begins the span of a statement.
 func Start(ctx context.Context, system, query string) (context.Context, trace.Span) {
+	return start(ctx, system, query)
+}
+
+func start(ctx context.Context, system, query string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return ctx, trace.SpanFromContext(ctx)
 	}
 	name := Name(query)
-	return obs.Child(ctx, "store", name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+	return obs.Child(ctx, "store", name, append(opts, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("db.system.name", system), attribute.String("db.query.summary", name),
-	))
+	))...)
 }
 
 // End ends a span of Start. Of an error only the kind is kept: texts of the database may quote values.
@@ -114,7 +118,10 @@ func bounded(name string) string {
 // Postgres traces the statements of a pgx connection.
 type Postgres struct{}
 
-var _ pgx.QueryTracer = Postgres{}
+var (
+	_ pgx.QueryTracer = Postgres{}
+	_ pgx.BatchTracer = Postgres{}
+)
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (Postgres) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -126,3 +133,18 @@ func (Postgres) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 func (Postgres) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	End(trace.SpanFromContext(ctx), data.Err)
 }
+
+// TraceBatchStart implements pgx.BatchTracer.
+func (Postgres) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+// TraceBatchQuery implements pgx.BatchTracer. Of statements that share a journey each has a span, as long as its answer was
+// waited for.
+func (Postgres) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
+	_, span := start(ctx, PostgreSQL, data.SQL, trace.WithTimestamp(data.ReadStartTime))
+	End(span, data.Err)
+}
+
+// TraceBatchEnd implements pgx.BatchTracer.
+func (Postgres) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}

@@ -373,7 +373,9 @@ func insert(ctx context.Context, h db.DBTX, t *Table, rows [][]any, postgres boo
 		}
 	}
 	if postgres {
-		tx, ok := h.(pgx.Tx)
+		tx, ok := h.(interface {
+			CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error)
+		})
 		if !ok {
 			return errors.New("the target's handle is no transaction")
 		}
@@ -469,8 +471,13 @@ func canonical(v any, kind Kind) (any, error) {
 			return string(s), nil
 		}
 	case Int:
-		if n, ok := v.(int64); ok {
+		switch n := v.(type) {
+		case int64:
 			return n, nil
+		case int32:
+			return int64(n), nil
+		case int16:
+			return int64(n), nil
 		}
 	case Real:
 		switch f := v.(type) {
