@@ -64,15 +64,14 @@ type taskWrite struct {
 
 // ingestOps is the bulk work that is written per engine. Slices are in key order where rows are locked.
 type ingestOps interface {
-	// loadTasks fills rows for the keys that exist and locks them. Outcome columns (result, exception,
-	// traceback, tags, eta, parents) are not loaded: events only ever overwrite them.
-	loadTasks(ctx context.Context, keys []taskKey) (map[taskKey]*projection.Task, error)
-	// insertTasks adds rows and sets their ID; it leaves ID 0 where another writer was first.
-	insertTasks(ctx context.Context, tasks []*projection.Task) error
+	// placeTasks loads and locks the rows of keys that exist, and inserts the others, for which asNew is asked by their place
+	// in keys. It sets the ID of what it inserted; it leaves ID 0 where another writer was first. Of what exists outcome columns
+	// (result, exception, traceback, tags, eta, parents) are not loaded: events only ever overwrite them.
+	placeTasks(ctx context.Context, keys []taskKey, asNew func(which []int) []*projection.Task) (map[taskKey]*projection.Task, error)
 	updateTasks(ctx context.Context, writes []taskWrite) error
 	// insertEvents reports for each row whether it was new.
 	insertEvents(ctx context.Context, rows []eventRow) ([]bool, error)
-	// addEvents adds rows of tasks that are new themselves.
+	// addEvents adds rows that are new; it fails, now or at the commit, when one is not (eventStored).
 	addEvents(ctx context.Context, rows []eventRow) error
 	insertLoose(ctx context.Context, rows []looseRow) ([]bool, error)
 	// touchAgents marks agents as heard of, those of events also as having sent one, and returns the changed ones. Both
@@ -110,9 +109,12 @@ type ingestBatch struct {
 	later db.DBTX
 	items []*IngestItem
 	now   time.Time
-	fresh map[string]int64
-	d     *deltas
-	marks map[seenKey]seenVal
+	// trusting takes events for new that the batch has once, and lets the database refuse the transaction when one is stored:
+	// nobody waits then for its answer on each.
+	trusting bool
+	fresh    map[string]int64
+	d        *deltas
+	marks    map[seenKey]seenVal
 	// visits are the rows of queues and workers to write.
 	visits []visit
 	// agents and processes are whose rows see writes in the end.
@@ -148,7 +150,31 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 	if err := s.eng.prepareDays(ctx, b.days()); err != nil {
 		return s.err(err)
 	}
-	err := s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
+	b.trusting = s.eng.name() != "sqlite" && b.now.UnixMicro() > s.resent.Load()
+	err := b.attempt(ctx, first)
+	if b.trusting && eventStored(err) {
+		s.resent.Store(b.now.Add(resentFor).UnixMicro())
+		b.trusting = false
+		err = b.attempt(ctx, first)
+	}
+	if err != nil {
+		return fmt.Errorf("ingest %d frames: %w", len(items), err)
+	}
+	for text, id := range b.fresh {
+		s.names.put(id, text)
+	}
+	b.touched()
+	return nil
+}
+
+// resentFor is how long after an event that was sent again each event is looked up before its task is changed: who reconnects
+// sends again what was not acknowledged.
+const resentFor = 2 * time.Second
+
+// attempt does the batch in a transaction.
+func (b *ingestBatch) attempt(ctx context.Context, first func(context.Context, *Tx) error) error {
+	s := b.s
+	return s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
 		b.tx, b.ops, b.later = tx, s.eng.ingest(tx.db), s.eng.later(tx.db)
 		d, err := tx.newDeltas(ctx)
 		if err != nil {
@@ -156,7 +182,7 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 		}
 		b.fresh, b.d = make(map[string]int64), d
 		b.groups, b.loose, b.looseOf, b.looseIn, b.searched = nil, nil, nil, nil, nil
-		for _, it := range items {
+		for _, it := range b.items {
 			it.Accepted, it.Changed = 0, false
 			for i := range it.Events {
 				it.Events[i].Stored = false
@@ -169,14 +195,6 @@ func (s *Store) ingest(ctx context.Context, items []*IngestItem, first func(cont
 		}
 		return b.run(ctx)
 	})
-	if err != nil {
-		return fmt.Errorf("ingest %d frames: %w", len(items), err)
-	}
-	for text, id := range b.fresh {
-		s.names.put(id, text)
-	}
-	b.touched()
-	return nil
 }
 
 // days lists the days the batch's events fall on, without those whose events are not stored any more.
@@ -314,88 +332,79 @@ func (b *ingestBatch) resolve(ctx context.Context, p *pendingEvent) (err error) 
 
 // project applies the events of groups and writes their rows; it returns the groups that must be done again.
 func (b *ingestBatch) project(ctx context.Context, groups []*taskGroup) (again []*taskGroup, err error) {
-	if b.s.eng.name() == "sqlite" {
-		// Nobody else writes: what is not found is new.
-		known, missing, err := b.loadKnown(ctx, groups)
-		if err != nil {
-			return nil, err
-		}
-		if err := b.storeKnown(ctx, known); err != nil {
-			return nil, err
-		}
-		return b.insertFresh(ctx, missing)
-	}
-	// Locks are taken in one order by all writers: first those of new rows, then those of rows that are there, each
-	// in the order of keys. Whoever held a row while waiting for another's new one could be waited for in turn.
-	there, err := b.insertFresh(ctx, groups)
-	if err != nil {
-		return nil, err
-	}
-	known, again, err := b.loadKnown(ctx, there)
-	if err != nil {
-		return nil, err
-	}
-	return again, b.storeKnown(ctx, known)
-}
-
-// loadKnown locks and loads the rows of groups whose task exists.
-func (b *ingestBatch) loadKnown(ctx context.Context, groups []*taskGroup) (known, missing []*taskGroup, err error) {
-	if len(groups) == 0 {
-		return nil, nil, nil
-	}
 	keys := make([]taskKey, len(groups))
 	for i, g := range groups {
 		keys[i] = g.key
 	}
-	existing, err := b.ops.loadTasks(ctx, keys)
+	existing, err := b.ops.placeTasks(ctx, keys, func(which []int) []*projection.Task {
+		rows := make([]*projection.Task, len(which))
+		for i, at := range which {
+			rows[i] = b.asNew(groups[at])
+		}
+		return rows
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("load tasks: %w", err)
+		return nil, fmt.Errorf("load and insert tasks: %w", err)
 	}
+	var fresh, known []*taskGroup
 	for _, g := range groups {
-		if g.task = existing[g.key]; g.task == nil {
-			missing = append(missing, g)
-			continue
-		}
-		g.old, g.before, g.dirty = *g.task, footprintOf(g.task), 0
-		known = append(known, g)
-	}
-	return known, missing, nil
-}
-
-// insertFresh applies all events of tasks as if they were new, inserts the rows in their final state and stores the events. Tasks
-// that exist are left as they are and returned.
-func (b *ingestBatch) insertFresh(ctx context.Context, groups []*taskGroup) (there []*taskGroup, err error) {
-	tasks := make([]*projection.Task, len(groups))
-	for i, g := range groups {
-		t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
-		g.task, g.dirty = &t, 0
-		seen := make(map[eventKey]bool, len(g.events))
-		for _, p := range g.events {
-			k := eventKey{p.ev.Kind, p.ev.At.Unix()}
-			if p.duplicate = seen[k]; p.duplicate {
-				continue
-			}
-			seen[k] = true
-			g.dirty |= b.apply(g.task, p)
-		}
-		tasks[i] = g.task
-	}
-	if err := b.ops.insertTasks(ctx, tasks); err != nil {
-		return nil, fmt.Errorf("insert tasks: %w", err)
-	}
-	var fresh []*taskGroup
-	for _, g := range groups {
-		if g.task.ID == 0 {
-			there = append(there, g)
-		} else {
+		switch t := existing[g.key]; {
+		case t != nil:
+			g.task, g.old, g.before, g.dirty = t, *t, footprintOf(t), 0
+			known = append(known, g)
+		case g.task.ID == 0:
+			again = append(again, g)
+		default:
 			fresh = append(fresh, g)
 		}
 	}
-	return there, b.storeFresh(ctx, fresh)
+	return again, b.store(ctx, fresh, known)
 }
 
-// storeFresh stores the events of new tasks; the batch has already shown which are duplicates.
-func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error {
+// asNew applies all events of a task as if it were new, and returns the row.
+func (b *ingestBatch) asNew(g *taskGroup) *projection.Task {
+	t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
+	g.task, g.dirty = &t, 0
+	seen := make(map[eventKey]bool, len(g.events))
+	for _, p := range g.events {
+		k := eventKey{p.ev.Kind, p.ev.At.Unix()}
+		if p.duplicate = seen[k]; p.duplicate {
+			continue
+		}
+		seen[k] = true
+		g.dirty |= b.apply(g.task, p)
+	}
+	return g.task
+}
+
+// store stores the events of new tasks, whose rows are written, and of those that exist, whose rows it changes.
+func (b *ingestBatch) store(ctx context.Context, fresh, known []*taskGroup) error {
+	rows, err := b.freshRows(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	more, owners := b.knownRows(known)
+	if b.trusting {
+		if err := b.ops.addEvents(ctx, append(rows, more...)); err != nil {
+			return fmt.Errorf("insert events: %w", err)
+		}
+		return b.updateKnown(ctx, known)
+	}
+	if err := b.ops.addEvents(ctx, rows); err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	isNew, err := b.ops.insertEvents(ctx, more)
+	if err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	for i, p := range owners {
+		p.duplicate = !isNew[i]
+	}
+	return b.updateKnown(ctx, known)
+}
+
+// freshRows counts new tasks and returns the rows of their events; the batch has already shown which are duplicates.
+func (b *ingestBatch) freshRows(ctx context.Context, groups []*taskGroup) ([]eventRow, error) {
 	var rows []eventRow
 	for _, g := range groups {
 		for _, p := range g.events {
@@ -414,19 +423,14 @@ func (b *ingestBatch) storeFresh(ctx context.Context, groups []*taskGroup) error
 		b.noteException(g)
 		b.searched = append(b.searched, g.task.ID)
 		if err := b.facts(ctx, g); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := b.ops.addEvents(ctx, rows); err != nil {
-		return fmt.Errorf("insert events: %w", err)
-	}
-	return nil
+	return rows, nil
 }
 
-// storeKnown stores the events of tasks that exist, applies the new ones and updates the rows.
-func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error {
-	var rows []eventRow
-	var owners []*pendingEvent
+// knownRows are the rows of events of tasks that exist, and the events.
+func (b *ingestBatch) knownRows(groups []*taskGroup) (rows []eventRow, owners []*pendingEvent) {
 	for _, g := range groups {
 		seen := make(map[eventKey]bool, len(g.events))
 		for _, p := range g.events {
@@ -444,13 +448,11 @@ func (b *ingestBatch) storeKnown(ctx context.Context, groups []*taskGroup) error
 			owners = append(owners, p)
 		}
 	}
-	isNew, err := b.ops.insertEvents(ctx, rows)
-	if err != nil {
-		return fmt.Errorf("insert events: %w", err)
-	}
-	for i, p := range owners {
-		p.duplicate = !isNew[i]
-	}
+	return rows, owners
+}
+
+// updateKnown applies the new events of tasks that exist and updates the rows.
+func (b *ingestBatch) updateKnown(ctx context.Context, groups []*taskGroup) error {
 	var writes []taskWrite
 	for _, g := range groups {
 		for _, p := range g.events {

@@ -4,10 +4,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/projection"
@@ -16,27 +20,61 @@ import (
 
 // pgIngest runs the bulk operations of ingest on PostgreSQL: one statement over arrays each. Rows are
 // touched in key order, so that two writers meet in the same order and can't deadlock.
-type pgIngest struct{ db, later db.DBTX }
+type pgIngest struct {
+	tx        *pgTx
+	db, later db.DBTX
+}
 
-func (p *pg) ingest(tx db.DBTX) ingestOps { return pgIngest{db: tx, later: p.later(tx)} }
+func (p *pg) ingest(tx db.DBTX) ingestOps {
+	return pgIngest{tx: tx.(*pgTx), db: tx, later: p.later(tx)}
+}
 
-const pgLoadTasks = `SELECT t.project_id, t.engine_id, t.task_id, t.id, t.name_id, t.queue_id, t.worker_id, t.state, t.priority,
-	t.retry_count, t.runtime_ms, t.received_at, t.started_at, t.finished_at, t.last_failed_at, t.fingerprint, t.args, t.kwargs
-	FROM tasks t JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (project_id, engine_id, task_id)
-	ON t.project_id = k.project_id AND t.engine_id = k.engine_id AND t.task_id = k.task_id
-	ORDER BY t.project_id, t.engine_id, t.task_id COLLATE "C" FOR UPDATE OF t`
+// pgLoadTasks looks for one key after the other, in their order, past what the transaction has inserted itself. A join would have
+// to be sorted before it locks, and be planned as a scan while the table is small.
+const (
+	pgLoadTasks = `SELECT t.* FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (project_id, engine_id, task_id)
+	CROSS JOIN LATERAL (SELECT project_id, engine_id, task_id, id, name_id, queue_id, worker_id, state, priority,
+		retry_count, runtime_ms, received_at, started_at, finished_at, last_failed_at, fingerprint, args, kwargs
+		FROM tasks WHERE project_id = k.project_id AND engine_id = k.engine_id AND task_id = k.task_id
+		AND xmin <> pg_current_xact_id()::xid FOR UPDATE) AS t`
+	// pgByIndex keeps a plan that was made for a handful of tasks from scanning what they become.
+	pgByIndex = "set local enable_seqscan = off"
+)
 
-func (o pgIngest) loadTasks(ctx context.Context, keys []taskKey) (map[taskKey]*projection.Task, error) {
-	projects, engines, ids := make([]int64, len(keys)), make([]int64, len(keys)), make([]string, len(keys))
+// placeTasks implements ingestOps in one journey: what it has inserted itself it does not load. Locks are taken in one order by
+// all writers: first those of new rows, then those of rows that are there, each in the order of keys. Whoever held a row while
+// waiting for another's new one could be waited for in turn.
+func (o pgIngest) placeTasks(ctx context.Context, keys []taskKey, asNew func([]int) []*projection.Task) (map[taskKey]*projection.Task, error) {
+	n := len(keys)
+	all, projects, engines, ids := make([]int, n), make([]int64, n), make([]int64, n), make([]string, n)
 	for i, k := range keys {
-		projects[i], engines[i], ids[i] = k.project, k.engine, k.task
+		all[i], projects[i], engines[i], ids[i] = i, k.project, k.engine, k.task
 	}
-	rows, err := o.db.Query(ctx, pgLoadTasks, projects, engines, ids)
-	if err != nil {
+	if _, err := o.later.Exec(ctx, pgByIndex); err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	found := make(map[taskKey]*projection.Task, len(keys))
+	tasks := asNew(all)
+	byKey := make(map[taskKey]*projection.Task, n)
+	for i, k := range keys {
+		byKey[k] = tasks[i]
+	}
+	var found map[taskKey]*projection.Task
+	err := o.tx.queryBoth(ctx,
+		pgInsertTasks, insertTaskArgs(tasks), func(rows pgx.Rows) error {
+			var k taskKey
+			var id int64
+			_, err := pgx.ForEachRow(rows, []any{&k.project, &k.engine, &k.task, &id}, func() error { byKey[k].ID = id; return nil })
+			return err
+		},
+		pgLoadTasks, []any{projects, engines, ids}, func(rows pgx.Rows) (err error) {
+			found, err = scanLoaded(rows, n)
+			return err
+		})
+	return found, err
+}
+
+func scanLoaded(rows pgx.Rows, n int) (map[taskKey]*projection.Task, error) {
+	found := make(map[taskKey]*projection.Task, n)
 	for rows.Next() {
 		var t projection.Task
 		var queue, worker *int64
@@ -105,32 +143,16 @@ const pgInsertTasks = `INSERT INTO tasks (project_id, engine_id, task_id, name_i
 	$25::text[], $26::text[])
 	ON CONFLICT DO NOTHING RETURNING project_id, engine_id, task_id, id`
 
-func (o pgIngest) insertTasks(ctx context.Context, tasks []*projection.Task) error {
-	if len(tasks) == 0 {
-		return nil
-	}
+func insertTaskArgs(tasks []*projection.Task) []any {
 	var c taskArrays
-	byKey := make(map[taskKey]*projection.Task, len(tasks))
 	for _, t := range tasks {
 		c.add(t)
-		byKey[taskKey{t.ProjectID, t.EngineID, t.TaskID}] = t
 	}
-	rows, err := o.db.Query(ctx, pgInsertTasks, c.project, c.engine, c.task, c.name, c.queue, c.worker, c.state, c.priority,
+	return []any{
+		c.project, c.engine, c.task, c.name, c.queue, c.worker, c.state, c.priority,
 		c.retry, c.runtime, c.eta, c.received, c.started, c.finished, c.failed, c.seen, c.updated, c.fingerprint, c.parent,
-		c.root, c.tags, c.args, c.kwargs, c.result, c.exception, c.traceback)
-	if err != nil {
-		return err
+		c.root, c.tags, c.args, c.kwargs, c.result, c.exception, c.traceback,
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var k taskKey
-		var id int64
-		if err := rows.Scan(&k.project, &k.engine, &k.task, &id); err != nil {
-			return err
-		}
-		byKey[k].ID = id
-	}
-	return rows.Err()
 }
 
 // pgUpdateTasks overwrites a group of columns only where its bit of d is set.
@@ -181,10 +203,15 @@ func (o pgIngest) updateTasks(ctx context.Context, writes []taskWrite) error {
 
 const (
 	pgAddEvents = `INSERT INTO events (task_id, kind, at, at_us, agent_id, worker_id, stripped, payload)
-	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
-	ON CONFLICT DO NOTHING`
-	pgInsertEvents = pgAddEvents + ` RETURNING task_id, kind, at`
+	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])`
+	pgInsertEvents = pgAddEvents + ` ON CONFLICT DO NOTHING RETURNING task_id, kind, at`
 )
+
+// eventStored reports whether a transaction failed because an event is stored already.
+func eventStored(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.Code == "23505" && strings.HasPrefix(pe.TableName, "events")
+}
 
 // eventArgs are the arrays of pgAddEvents.
 func eventArgs(rows []eventRow) []any {

@@ -28,6 +28,21 @@ const liteLoadTask = `SELECT id, name_id, queue_id, worker_id, state, priority, 
 	received_at, started_at, finished_at, last_failed_at, fingerprint, args, kwargs
 	FROM tasks WHERE project_id = ? AND engine_id = ? AND task_id = ?`
 
+// placeTasks implements ingestOps. Nobody else writes: what is not found is new.
+func (o liteIngest) placeTasks(ctx context.Context, keys []taskKey, asNew func([]int) []*projection.Task) (map[taskKey]*projection.Task, error) {
+	found, err := o.loadTasks(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	var missing []int
+	for i, k := range keys {
+		if found[k] == nil {
+			missing = append(missing, i)
+		}
+	}
+	return found, o.insertTasks(ctx, asNew(missing))
+}
+
 func (o liteIngest) loadTasks(ctx context.Context, keys []taskKey) (map[taskKey]*projection.Task, error) {
 	stmt, err := o.db.Stmt(ctx, liteLoadTask)
 	if err != nil {

@@ -99,6 +99,17 @@ func (t *pgTx) QueryRow(ctx context.Context, query string, args ...any) pgx.Row 
 	return pgRow{rows, err}
 }
 
+// queryBoth sends two queries in one journey and passes the rows of each to a function.
+func (t *pgTx) queryBoth(ctx context.Context, first string, firstArgs []any, readFirst func(pgx.Rows) error,
+	second string, secondArgs []any, readSecond func(pgx.Rows) error,
+) error {
+	batch := t.waiting
+	t.waiting = &pgx.Batch{}
+	batch.Queue(first, firstArgs...).Query(readFirst)
+	batch.Queue(second, secondArgs...).Query(readSecond)
+	return t.conn.SendBatch(ctx, batch).Close()
+}
+
 // CopyFrom is pgx's, with what waits before it.
 func (t *pgTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, source pgx.CopyFromSource) (int64, error) {
 	if t.waiting.Len() > 0 {

@@ -210,6 +210,15 @@ func (p *pg) preflight(ctx context.Context) error {
 	if err == nil && foreign != "" {
 		return fmt.Errorf("%w: the role %s does not own the table %s: connect as the owner, or run REASSIGN OWNED as an administrator", ErrUnusable, role, foreign)
 	}
+	if err != nil {
+		return err
+	}
+	// Until there was a release, its first migrations were mended in place.
+	var old bool
+	err = p.pool.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('search_queue') AND attname = 'task_id' AND NOT attisdropped)`).Scan(&old)
+	if err == nil && old {
+		return fmt.Errorf("%w: the tables were made by a build from before release 1.14.0: save them with that build ('z4j backup'), and restore them with this one ('z4j restore') into an empty database", ErrUnusable)
+	}
 	return err
 }
 

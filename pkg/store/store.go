@@ -79,6 +79,8 @@ type Options struct {
 
 // Store is a handle on the database. It is safe for concurrent use.
 type Store struct {
+	// resent is until when events may come that are stored already, in microseconds since 1970.
+	resent   atomic.Int64
 	eng      engine
 	q        *db.Queries
 	log      *slog.Logger
