@@ -147,6 +147,21 @@ func (t *pgTx) commit(ctx context.Context) error {
 	return err
 }
 
+// readAll implements engine in one journey.
+func (p *pg) readAll(ctx context.Context, queries []rowQuery) error {
+	switch len(queries) {
+	case 0:
+		return nil
+	case 1:
+		return queries[0].run(ctx, p.pool)
+	}
+	var batch pgx.Batch
+	for _, q := range queries {
+		batch.Queue(q.query, q.args...).Query(q.scan)
+	}
+	return p.pool.SendBatch(ctx, &batch).Close()
+}
+
 // later implements engine.
 func (*pg) later(h db.DBTX) db.DBTX { return waitingTx{h.(*pgTx)} }
 

@@ -20,22 +20,6 @@ func (s *Store) isNotFound(err error) bool {
 	return err != nil && errors.Is(s.err(err), domain.ErrNotFound)
 }
 
-// Read runs a query outside any transaction and calls each for every row. It is for diagnosis (doctor,
-// tests); everything else has a method of its own.
-func (s *Store) Read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	rows, err := s.eng.read().Query(ctx, query, args...)
-	if err != nil {
-		return s.err(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return s.err(rows.Err())
-}
-
 // CountWindow says since when rows are complete: counters keep what retention took the rows of. Zero times mean
 // that nothing was taken.
 type CountWindow struct {

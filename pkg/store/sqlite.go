@@ -106,6 +106,15 @@ func openSQLite(ctx context.Context, o Options) (engine, error) {
 	return l, nil
 }
 
+func (l *lite) readAll(ctx context.Context, queries []rowQuery) error {
+	for _, q := range queries {
+		if err := q.run(ctx, l.read()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (*lite) later(h db.DBTX) db.DBTX { return h }
 
 func (l *lite) name() string  { return "sqlite" }

@@ -115,6 +115,8 @@ type engine interface {
 	name() string
 	// read returns a handle for queries outside a transaction.
 	read() db.DBTX
+	// readAll runs several queries outside a transaction, one after the other.
+	readAll(ctx context.Context, queries []rowQuery) error
 	// tx runs fn in a write transaction; bulk marks ingest, which yields to interactive calls.
 	tx(ctx context.Context, bulk bool, fn func(context.Context, db.DBTX) error) error
 	// later returns a handle on an open transaction for writes whose outcome nobody waits for: they, and their errors, may

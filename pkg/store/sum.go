@@ -173,11 +173,8 @@ func (s *Store) Sums(ctx context.Context, q SumQuery) (map[SumKey]*Sum, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan sums: %w", err)
 	}
-	if err := s.readSpans(ctx, q, pieces, at); err != nil {
-		return nil, fmt.Errorf("read sums of roll-ups: %w", s.err(err))
-	}
-	if err := s.readBase(ctx, q, pieces, at); err != nil {
-		return nil, fmt.Errorf("read roll-ups: %w", s.err(err))
+	if err := s.eng.readAll(ctx, append(spanQueries(q, pieces, at), baseQueries(q, pieces, at)...)); err != nil {
+		return nil, fmt.Errorf("read sums: %w", s.err(err))
 	}
 	return out, nil
 }
@@ -293,8 +290,8 @@ func (p *planner) add(n piece) {
 	p.pieces = append(p.pieces, n)
 }
 
-// readSpans adds the pieces that are read from sums.
-func (s *Store) readSpans(ctx context.Context, q SumQuery, pieces []piece, at func(time.Time, int64) *Sum) error {
+// spanQueries add the pieces that are read from sums.
+func spanQueries(q SumQuery, pieces []piece, at func(time.Time, int64) *Sum) (queries []rowQuery) {
 	dim, key := q.By, "key_id"
 	b := &builder{}
 	b.add("project_id = " + b.arg(q.ProjectID))
@@ -344,23 +341,20 @@ func (s *Store) readSpans(ctx context.Context, q SumQuery, pieces []piece, at fu
 		part.add("res = " + part.arg(p.res))
 		part.add("at >= " + part.arg(p.from))
 		part.add("at < " + part.arg(p.to))
-		err := s.Read(ctx, "SELECT "+columns+" FROM rollup_spans"+part.where(), part.args, func(scan func(...any) error) error {
+		queries = append(queries, rowQuery{"SELECT " + columns + " FROM rollup_spans" + part.where(), part.args, func(scan func(...any) error) error {
 			if err := scan(dest...); err != nil {
 				return err
 			}
 			v := at(t, k)
 			v.Merge(&row)
 			return v.durations.MergeEncoded(laneRun, blob)
-		})
-		if err != nil {
-			return err
-		}
+		}})
 	}
-	return nil
+	return queries
 }
 
-// readBase adds the pieces that are read from rollups.
-func (s *Store) readBase(ctx context.Context, q SumQuery, pieces []piece, at func(time.Time, int64) *Sum) error {
+// baseQueries add the pieces that are read from rollups.
+func baseQueries(q SumQuery, pieces []piece, at func(time.Time, int64) *Sum) (queries []rowQuery) {
 	b := &builder{}
 	b.add("project_id = " + b.arg(q.ProjectID))
 	if q.Name != nil {
@@ -401,7 +395,7 @@ func (s *Store) readBase(ctx context.Context, q SumQuery, pieces []piece, at fun
 			parts = append(parts, "SELECT at, "+key+" AS key, kind, n, "+durations+" FROM rollups"+b.where()+
 				" AND res = "+args.arg(res)+" AND at >= "+args.arg(from)+" AND at < "+to)
 		}
-		err := s.Read(ctx, strings.Join(parts, " UNION ALL "), args.args, func(scan func(...any) error) error {
+		queries = append(queries, rowQuery{strings.Join(parts, " UNION ALL "), args.args, func(scan func(...any) error) error {
 			var t time.Time
 			var k, n int64
 			var kind domain.RollupKind
@@ -410,12 +404,9 @@ func (s *Store) readBase(ctx context.Context, q SumQuery, pieces []piece, at fun
 				return err
 			}
 			return at(t, k).count(kind, n, blob)
-		})
-		if err != nil {
-			return err
-		}
+		}})
 	}
-	return nil
+	return queries
 }
 
 // in adds a condition on a list of keys, none for an empty one.

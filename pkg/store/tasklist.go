@@ -120,6 +120,9 @@ func (s *Store) ListTasks(ctx context.Context, p TaskPage) (TaskList, error) {
 	if err := l.plan(ctx); err != nil {
 		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
 	}
+	if l.ordered() && (l.served == nil || len(l.served.values) == 1) {
+		return l.direct(ctx)
+	}
 	places, partial, err := l.find(ctx)
 	if err != nil {
 		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
@@ -135,6 +138,20 @@ func (s *Store) ListTasks(ctx context.Context, p TaskPage) (TaskList, error) {
 		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
 	}
 	out.Tasks, err = s.viewTasks(ctx, tasks)
+	return out, err
+}
+
+// direct is a page that one index gives in its order: nothing is to be found out before the rows are read.
+func (l *lister) direct(ctx context.Context) (out TaskList, err error) {
+	tasks, err := l.walker(l.served).tasks(ctx, l.p.Limit+1, l.p.Basic)
+	if err != nil {
+		return TaskList{}, fmt.Errorf("list tasks: %w", l.s.err(err))
+	}
+	if len(tasks) > l.p.Limit {
+		tasks = tasks[:l.p.Limit]
+		out.Next = new(l.p.Order.CursorOf(&tasks[l.p.Limit-1]))
+	}
+	out.Tasks, err = l.s.viewTasks(ctx, tasks)
 	return out, err
 }
 
@@ -210,9 +227,12 @@ func (l *lister) rareState(ctx context.Context, values []any) (bool, error) {
 	return in*10 < total, nil
 }
 
+// ordered reports whether indexes give the page in its order, without a look at other rows.
+func (l *lister) ordered() bool { return len(l.rest) == 0 && !l.windowed }
+
 // find returns the places of the page, one more when the list goes on. partial says that the search stopped at reached.
 func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, err error) {
-	if len(l.rest) == 0 && !l.windowed {
+	if l.ordered() {
 		places, err = l.merge(ctx)
 		return places, false, err
 	}
@@ -223,15 +243,11 @@ func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, e
 	}
 	want, scanned, collected := l.p.Limit+1, 0, false
 	for chunk := firstRows; ; chunk = min(2*chunk, chunkRows) {
-		err := walk.stretch(ctx, chunk, func(inner string, b *builder) error {
-			l.filterRows(b)
-			found, err := l.s.readPlaces(ctx, inner, b, l.p.Order)
-			places = append(places, found...)
-			return err
-		})
+		found, err := walk.filter(ctx, chunk, l.filterRows)
 		if err != nil {
 			return nil, false, err
 		}
+		places = append(places, found...)
 		scanned += chunk
 		switch {
 		case len(places) >= want:
@@ -269,12 +285,9 @@ func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, e
 	}
 }
 
-// merge reads a page in the order of an index, one walk a value of the served condition.
+// merge reads a page in the order of an index, one walk for each of several values of the served condition.
 func (l *lister) merge(ctx context.Context) ([]TaskCursor, error) {
 	want := l.p.Limit + 1
-	if l.served == nil || len(l.served.values) == 1 {
-		return l.walker(l.served).page(ctx, want)
-	}
 	var all []TaskCursor
 	for _, v := range l.served.values {
 		part, err := l.walker(&condition{column: l.served.column, values: []any{v}}).page(ctx, want)
@@ -558,35 +571,119 @@ func (w *walker) page(ctx context.Context, want int) ([]TaskCursor, error) {
 	return places, nil
 }
 
+// tasks reads the next rows, basic ones when they are to be small.
+func (w *walker) tasks(ctx context.Context, want int, basic bool) ([]Task, error) {
+	var list []Task
+	for _, unstarted := range w.phases() {
+		b := &builder{}
+		w.rangeSQL(b, unstarted)
+		part, err := w.s.readTasks(ctx, "SELECT "+rowColumns(basic)+w.from()+b.where()+" ORDER BY "+w.order.sql()+" LIMIT "+b.arg(int64(want-len(list))), b.args, want)
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, part...); len(list) >= want {
+			break
+		}
+	}
+	return list, nil
+}
+
+// inner is the query of the next n rows.
+func (w *walker) inner(b *builder, n int) string {
+	w.rangeSQL(b, w.phases()[0])
+	query := "SELECT " + w.columns + w.from() + b.where() + " ORDER BY " + w.order.sql() + " LIMIT " + b.arg(int64(n))
+	b.conds = nil
+	return query
+}
+
+// filter returns the places of those of the next n rows for which conditions hold, and walks on behind the n.
+func (w *walker) filter(ctx context.Context, n int, conditions func(*builder)) (places []TaskCursor, err error) {
+	if w.s.eng.name() == "sqlite" {
+		err = w.stretch(ctx, n, func(inner string, b *builder) error {
+			conditions(b)
+			places, err = w.s.readPlaces(ctx, inner, b, w.order)
+			return err
+		})
+		return places, err
+	}
+	// On PostgreSQL, numbered rows tell where the walk goes on: to find that out afterwards costs as much again. (SQLite numbers
+	// rows at a higher cost than it walks an index.)
+	b := &builder{}
+	inner := w.inner(b, n)
+	conditions(b)
+	hit, last := strings.Join(b.conds, " AND "), "n = "+b.arg(int64(n))
+	if hit == "" {
+		hit = "true"
+	}
+	rows, err := w.s.eng.read().Query(ctx, "SELECT id, received_at, started_at, seen_at, "+last+", coalesce("+hit+", false) FROM (SELECT w.*, row_number() OVER () AS n FROM ("+
+		inner+") AS w) AS stretch WHERE "+last+" OR "+hit, b.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var end *TaskCursor
+	for rows.Next() {
+		var t Task
+		var isLast, isHit bool
+		if err := rows.Scan(&t.ID, &t.ReceivedAt, &t.StartedAt, &t.SeenAt, &isLast, &isHit); err != nil {
+			return nil, err
+		}
+		place := w.order.CursorOf(&t)
+		if isLast {
+			end = &place
+		}
+		if isHit {
+			places = append(places, place)
+		}
+	}
+	slices.SortFunc(places, compareCursors)
+	w.goOn(end)
+	return places, rows.Err()
+}
+
+// goOn moves the walk behind the last row of a stretch, nil when that was the end of the phase.
+func (w *walker) goOn(last *TaskCursor) {
+	switch {
+	case last != nil:
+		w.after = last
+	case w.order == TasksByStart && !w.phases()[0]:
+		w.after = &TaskCursor{ID: maxKey}
+	default:
+		w.done = true
+	}
+}
+
 // stretch passes the query of the next n rows to read, and walks on behind them.
 func (w *walker) stretch(ctx context.Context, n int, read func(inner string, b *builder) error) error {
-	unstarted := w.phases()[0]
 	b := &builder{}
-	w.rangeSQL(b, unstarted)
-	inner := "SELECT " + w.columns + w.from() + b.where() + " ORDER BY " + w.order.sql() + " LIMIT " + b.arg(int64(n))
-	b.conds = nil
+	inner := w.inner(b, n)
 	if err := read(inner, b); err != nil {
 		return err
 	}
 	b = &builder{}
-	w.rangeSQL(b, unstarted)
+	w.rangeSQL(b, w.phases()[0])
 	end, err := w.s.readPlaces(ctx, "SELECT "+placeColumns+w.from()+b.where()+" ORDER BY "+w.order.sql()+
 		" LIMIT 1 OFFSET "+b.arg(int64(n-1)), &builder{args: b.args}, w.order)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case len(end) == 1:
-		w.after = &end[0]
-	case w.order == TasksByStart && !unstarted:
-		w.after = &TaskCursor{ID: maxKey}
-	default:
-		w.done = true
+	}
+	if len(end) == 1 {
+		w.goOn(&end[0])
+	} else {
+		w.goOn(nil)
 	}
 	return nil
 }
 
 // maxKey is beyond all keys.
 const maxKey = 1<<63 - 1
+
+func rowColumns(basic bool) string {
+	if basic {
+		return basicColumns
+	}
+	return taskColumns
+}
 
 // fetchTasks reads rows in the order of their places.
 func (s *Store) fetchTasks(ctx context.Context, places []TaskCursor, basic bool) ([]Task, error) {
@@ -600,11 +697,7 @@ func (s *Store) fetchTasks(ctx context.Context, places []TaskCursor, basic bool)
 		list[i] = b.arg(p.ID)
 		order[p.ID] = i
 	}
-	columns := taskColumns
-	if basic {
-		columns = basicColumns
-	}
-	tasks, err := s.readTasks(ctx, "SELECT "+columns+" FROM tasks WHERE id IN ("+strings.Join(list, ", ")+")", b.args, len(places))
+	tasks, err := s.readTasks(ctx, "SELECT "+rowColumns(basic)+" FROM tasks WHERE id IN ("+strings.Join(list, ", ")+")", b.args, len(places))
 	slices.SortFunc(tasks, func(a, b Task) int { return cmp.Compare(order[a.ID], order[b.ID]) })
 	return tasks, err
 }

@@ -434,15 +434,13 @@ func (g *group) queue(r *rest.Request) (any, error) {
 	if out.TopNames, err = g.topNames(ctx, r.Project.ID, id, w); err != nil {
 		return nil, err
 	}
-	waits, err := g.backlogs(ctx, r.Project.ID, t.workers)
+	consuming := slices.DeleteFunc(t.workers, func(w store.WorkerView) bool { return w.Engine != engine || !slices.Contains(queuesOf(&w), name) })
+	waits, err := g.backlogs(ctx, r.Project.ID, consuming)
 	if err != nil {
 		return nil, err
 	}
-	for i := range t.workers {
-		each := &t.workers[i]
-		if each.Engine != engine || !slices.Contains(queuesOf(each), name) {
-			continue
-		}
+	for i := range consuming {
+		each := &consuming[i]
 		idle, _ := suspect(each, waits, t.now)
 		out.Workers = append(out.Workers, QueueWorkerPublic{
 			ID: each.UID, Name: each.Name, Hostname: each.Hostname, State: each.State, ActiveTasks: each.ActiveTasks, Concurrency: each.Concurrency,
