@@ -23,8 +23,13 @@ type kind string
 const (
 	onSQLite   kind = "SQLite"
 	onPostgres kind = "PostgreSQL"
-	asServices kind = "services on PostgreSQL"
+	// oneOfEach is one process of each service, asServices two.
+	oneOfEach  kind = "services, one of each"
+	asServices kind = "services, two of each"
 )
+
+// services reports whether the brain is single services.
+func (k kind) services() bool { return k == oneOfEach || k == asServices }
 
 // kindsOf reads from a variable what to measure: the usual unless it says otherwise.
 func kindsOf(b *testing.B, variable, usual string) []kind {
@@ -35,9 +40,9 @@ func kindsOf(b *testing.B, variable, usual string) []kind {
 	}
 	var kinds []kind
 	for word := range strings.SplitSeq(text, ",") {
-		k := map[string]kind{"sqlite": onSQLite, "postgres": onPostgres, "services": asServices}[word]
+		k := map[string]kind{"sqlite": onSQLite, "postgres": onPostgres, "service": oneOfEach, "services": asServices}[word]
 		if k == "" {
-			b.Fatalf("%s names %q: give sqlite, postgres or services, several with commas", variable, word)
+			b.Fatalf("%s names %q: give sqlite, postgres, service (one of each) or services (two of each), several with commas", variable, word)
 		}
 		kinds = append(kinds, k)
 	}
@@ -69,8 +74,9 @@ func newSite(b *testing.B, k kind, n int, env ...string) *site {
 		s.pg = harness.NewDurablePostgres(b)
 		b.Setenv("Z4J_TEST_POSTGRES", s.pg.URL())
 		b.Setenv("Z4J_E2E_STORE", "postgres")
-		if k == asServices {
+		if k.services() {
 			b.Setenv("Z4J_E2E_STORE", "services")
+			b.Setenv("Z4J_E2E_REPLICAS", map[kind]string{oneOfEach: "1", asServices: "2"}[k])
 		} else {
 			env = append(env, "Z4J_REDIS_URL=") // one process needs none
 		}
@@ -99,7 +105,7 @@ func (s *site) mint(b *testing.B, name string, n int) []loadgen.Config {
 	cfgs := make([]loadgen.Config, n)
 	// Agents go to the gateways in turns, not through the harness' balancer: that would be a hop within the load generator.
 	doors := []string{s.brain.URL()}
-	if s.kind == asServices {
+	if s.kind.services() {
 		doors = nil
 		for _, m := range s.brain.Cluster().Of("gateway") {
 			doors = append(doors, fmt.Sprintf("http://127.0.0.1:%d", m.Port))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// Cluster is the processes of one installation, two replicas of each service (or of serve), and their ports.
+// Cluster is the processes of one installation, the replicas of each service (or of serve), and their ports.
 type Cluster struct {
 	// Members are the replicas by name, such as ingest-2.
 	Members []*Member
@@ -31,8 +32,19 @@ type Member struct {
 	brain   *Brain
 }
 
-// replicas is how many of each service a cluster has.
-const replicas = 2
+// replicas is how many of each service a cluster has: two, unless Z4J_E2E_REPLICAS says otherwise.
+func replicas(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("Z4J_E2E_REPLICAS")
+	if text == "" {
+		return 2
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("Z4J_E2E_REPLICAS is %q: give a number of replicas", text)
+	}
+	return n
+}
 
 func newCluster(t testing.TB, home string, env []string) *Brain {
 	t.Helper()
@@ -46,7 +58,7 @@ func newCluster(t testing.TB, home string, env []string) *Brain {
 		services, front = []string{"serve"}, "serve"
 	}
 	for _, service := range services {
-		for i := range replicas {
+		for i := range replicas(t) {
 			b.cluster.Members = append(b.cluster.Members, &Member{
 				Service: service, Name: fmt.Sprintf("%s-%d", service, i+1), Port: FreePort(t), brain: b,
 			})
