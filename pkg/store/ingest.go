@@ -280,7 +280,23 @@ func (b *ingestBatch) group(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(b.groups, func(x, y *taskGroup) int { return compareTaskKeys(x.key, y.key) })
+	for _, g := range b.groups {
+		g.markRepeated()
+	}
 	return nil
+}
+
+// markRepeated marks the events that the batch has several times, but for the first of each.
+func (g *taskGroup) markRepeated() {
+	if len(g.events) < 2 {
+		return
+	}
+	seen := make(map[eventKey]bool, len(g.events))
+	for _, p := range g.events {
+		k := eventKey{p.ev.Kind, p.ev.At.Unix()}
+		p.duplicate = seen[k]
+		seen[k] = true
+	}
 }
 
 // internSorted adds unknown names in one order for all writers, so that two of them can't deadlock.
@@ -365,14 +381,10 @@ func (b *ingestBatch) project(ctx context.Context, groups []*taskGroup) (again [
 func (b *ingestBatch) asNew(g *taskGroup) *projection.Task {
 	t := projection.New(g.key.project, g.key.engine, g.key.task, b.unknown, b.now)
 	g.task, g.dirty = &t, 0
-	seen := make(map[eventKey]bool, len(g.events))
 	for _, p := range g.events {
-		k := eventKey{p.ev.Kind, p.ev.At.Unix()}
-		if p.duplicate = seen[k]; p.duplicate {
-			continue
+		if !p.duplicate {
+			g.dirty |= b.apply(g.task, p)
 		}
-		seen[k] = true
-		g.dirty |= b.apply(g.task, p)
 	}
 	return g.task
 }
@@ -432,14 +444,8 @@ func (b *ingestBatch) freshRows(ctx context.Context, groups []*taskGroup) ([]eve
 // knownRows are the rows of events of tasks that exist, and the events.
 func (b *ingestBatch) knownRows(groups []*taskGroup) (rows []eventRow, owners []*pendingEvent) {
 	for _, g := range groups {
-		seen := make(map[eventKey]bool, len(g.events))
 		for _, p := range g.events {
-			k := eventKey{p.ev.Kind, p.ev.At.Unix()}
-			if p.duplicate = seen[k]; p.duplicate {
-				continue
-			}
-			seen[k] = true
-			if b.s.tooOld(p.in.At, b.now) {
+			if p.duplicate || b.s.tooOld(p.in.At, b.now) {
 				continue
 			}
 			// Stripped against the row as it is: should the batch change the row, restoreStripped mends
