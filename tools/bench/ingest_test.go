@@ -111,6 +111,7 @@ func BenchmarkIngest(b *testing.B) {
 				b.ReportMetric(row.AckP99, "ack-p99-ms")
 				b.ReportMetric(row.PushP99, "push-p99-ms")
 				b.ReportMetric(float64(row.MemoryMiB), "MiB")
+				b.ReportMetric(float64(row.BytesPerEvent), "bytes/event")
 			})
 		}
 	}

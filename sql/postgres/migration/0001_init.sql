@@ -240,14 +240,16 @@ CREATE TABLE tasks (
     exception      text,
     traceback      text
 );
+-- Lists read these backwards, newest first: what grows at its right end fills its pages, what grows at its left end leaves them half
+-- empty.
 CREATE UNIQUE INDEX tasks_identity ON tasks (project_id, engine_id, task_id);
-CREATE INDEX tasks_started ON tasks (project_id, started_at DESC NULLS LAST, id DESC);
-CREATE INDEX tasks_state_started ON tasks (project_id, state, started_at DESC NULLS LAST, id DESC);
-CREATE INDEX tasks_name_started ON tasks (project_id, name_id, started_at DESC NULLS LAST, id DESC);
-CREATE INDEX tasks_queue_started ON tasks (project_id, queue_id, started_at DESC NULLS LAST, id DESC);
-CREATE INDEX tasks_seen ON tasks (project_id, seen_at DESC, id DESC);
+CREATE INDEX tasks_started ON tasks (project_id, started_at NULLS FIRST, id);
+CREATE INDEX tasks_state_started ON tasks (project_id, state, started_at NULLS FIRST, id);
+CREATE INDEX tasks_name_started ON tasks (project_id, name_id, started_at NULLS FIRST, id);
+CREATE INDEX tasks_queue_started ON tasks (project_id, queue_id, started_at NULLS FIRST, id);
+CREATE INDEX tasks_seen ON tasks (project_id, seen_at, id);
 CREATE INDEX tasks_fingerprint ON tasks (project_id, fingerprint, last_failed_at) WHERE fingerprint IS NOT NULL;
-CREATE INDEX tasks_failed ON tasks (project_id, last_failed_at DESC, id DESC) WHERE last_failed_at IS NOT NULL;
+CREATE INDEX tasks_failed ON tasks (project_id, last_failed_at, id) WHERE last_failed_at IS NOT NULL;
 CREATE INDEX tasks_root ON tasks (project_id, root_task_id) WHERE root_task_id IS NOT NULL;
 CREATE INDEX tasks_parent ON tasks (project_id, parent_task_id) WHERE parent_task_id IS NOT NULL;
 

@@ -17,7 +17,7 @@ CREATE TABLE saved_views (
 );
 
 -- The time of a task: its reception, or else its start or arrival. Windows of the task list are ranges of it.
-CREATE INDEX tasks_time ON tasks (project_id, coalesce(received_at, started_at, seen_at) DESC, id DESC);
+CREATE INDEX tasks_time ON tasks (project_id, coalesce(received_at, started_at, seen_at), id);
 
 -- +goose Down
 DROP INDEX tasks_time;
