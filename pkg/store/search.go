@@ -47,8 +47,10 @@ type searchOps interface {
 	queued() string
 	// takeQueued takes about limit tasks from the queue that were noted before a time, the oldest first.
 	takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error)
-	// putTokens sets what the index has of tasks, and dropTokens takes tasks out.
-	putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error
+	// putTokens sets what the index has of tasks, and dropTokens takes tasks out. behind says that many more wait, so that
+	// searches do not ask the index yet; settleTokens readies it for them.
+	putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, behind bool) error
+	settleTokens(ctx context.Context, h db.DBTX) error
 	dropTokens(ctx context.Context, h db.DBTX, tasks []int64) error
 	clearSearch(ctx context.Context, h db.DBTX) error
 	// matchTokens lists up to limit tasks for which the condition holds.
@@ -158,7 +160,13 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searc
 	if err != nil {
 		return 0, err
 	}
-	if err := tx.putTasks(ctx, tasks, ready); err != nil || taken >= limit || state == searchWhole {
+	behind := state != searchWhole
+	if !behind && taken >= limit {
+		if behind, err = tx.searchBehind(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if err := tx.putTasks(ctx, tasks, ready, behind); err != nil || taken >= limit || state == searchWhole {
 		return taken, err
 	}
 	below, err := strconv.ParseInt(state, 10, 64)
@@ -175,17 +183,30 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searc
 		return 0, err
 	}
 	if len(older) == 0 {
+		if err := s.eng.settleTokens(ctx, tx.db); err != nil {
+			return 0, err
+		}
 		return taken, set(searchWhole)
 	}
-	if err := tx.putTasks(ctx, older, ready); err != nil {
+	if err := tx.putTasks(ctx, older, ready, true); err != nil {
 		return 0, err
 	}
 	return taken + int64(len(older)), set(strconv.FormatInt(older[len(older)-1], 10))
 }
 
+// searchBehind reports whether so many tasks are queued that searches do not ask the index.
+func (tx *Tx) searchBehind(ctx context.Context) (bool, error) {
+	rows, err := tx.db.Query(ctx, tx.s.eng.queued()+" LIMIT $1", int64(searchQueued+1))
+	if err != nil {
+		return false, err
+	}
+	queued, err := scanInts(rows)
+	return len(queued) > searchQueued, err
+}
+
 // putTasks sets what the index has of tasks, and takes those out that are gone. It reads those that are not ready, or were
 // changed since.
-func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searchedTask) error {
+func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searchedTask, behind bool) error {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -208,7 +229,7 @@ func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searc
 		list = append(list, read...)
 	}
 	slices.SortFunc(list, func(a, b searchedTask) int { return cmp.Compare(a.id, b.id) })
-	if err := tx.s.eng.putTokens(ctx, tx.db, list); err != nil {
+	if err := tx.s.eng.putTokens(ctx, tx.db, list, behind); err != nil {
 		return err
 	}
 	gone := missing()

@@ -46,7 +46,31 @@ func (p *pg) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit 
 	return taken, slices.Compact(tasks), nil
 }
 
-func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error {
+// What is new to the index waits in a list, which every search reads, until the list is long; then it is sorted and merged. The
+// longer it is, the more of it belongs to the same page: of a large index nearly every token is on a page of its own, which is
+// read, changed and logged for it.
+const (
+	pgListShort = "set local gin_pending_list_limit = '1MB'"
+	pgListLong  = "set local gin_pending_list_limit = '16MB'"
+	// pgListSorted has a list sorted as a whole.
+	pgListSorted = "set local work_mem = '64MB'"
+)
+
+func (p *pg) settleTokens(ctx context.Context, h db.DBTX) error {
+	_, err := h.Exec(ctx, "SELECT gin_clean_pending_list('task_search_tokens')")
+	return err
+}
+
+func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, behind bool) error {
+	limit := pgListShort
+	if behind {
+		limit = pgListLong
+	}
+	for _, set := range []string{limit, pgListSorted} {
+		if _, err := p.later(h).Exec(ctx, set); err != nil {
+			return err
+		}
+	}
 	// Lists of different lengths are no array of PostgreSQL: they are one behind the other, with the end of each.
 	var flat []int32
 	ids, ends := make([]int64, len(tasks)), make([]int32, len(tasks))

@@ -51,7 +51,9 @@ func (l *lite) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limi
 	return int64(len(tasks)), tasks, err
 }
 
-func (l *lite) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask) error {
+func (l *lite) settleTokens(context.Context, db.DBTX) error { return nil }
+
+func (l *lite) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, _ bool) error {
 	stmt, err := h.(*litetx.DB).Stmt(ctx, "INSERT OR REPLACE INTO task_search (rowid, tokens) VALUES (?, ?)") //nolint:sqlclosecheck // the handle keeps it
 	if err != nil {
 		return err

@@ -8,13 +8,13 @@ CREATE TABLE search_queue (
     tasks bigint[] NOT NULL
 );
 
--- The tokens of each task's texts (pkg/textindex). What is added waits in the index's list of pending entries; a short one is
--- read quickly.
+-- The tokens of each task's texts (pkg/textindex). What is added waits in the index's list of pending entries, whose length whoever
+-- adds decides.
 CREATE TABLE task_search (
     task_id bigint PRIMARY KEY,
     tokens  integer[] NOT NULL
 );
-CREATE INDEX task_search_tokens ON task_search USING gin (tokens) WITH (gin_pending_list_limit = 1024);
+CREATE INDEX task_search_tokens ON task_search USING gin (tokens);
 
 -- +goose Down
 DROP TABLE task_search;
