@@ -598,7 +598,9 @@ func (w *walker) inner(b *builder, n int) string {
 
 // filter returns the places of those of the next n rows for which conditions hold, and walks on behind the n.
 func (w *walker) filter(ctx context.Context, n int, conditions func(*builder)) (places []TaskCursor, err error) {
-	if w.s.eng.name() == "sqlite" {
+	// Numbering copies rows: wide ones cost more than another walk of the index. SQLite numbers rows at a higher cost in any case.
+	wide := slices.ContainsFunc([]string{"args", "result", "exception"}, func(c string) bool { return strings.Contains(w.columns, c) })
+	if wide || w.s.eng.name() == "sqlite" {
 		err = w.stretch(ctx, n, func(inner string, b *builder) error {
 			conditions(b)
 			places, err = w.s.readPlaces(ctx, inner, b, w.order)
@@ -606,8 +608,7 @@ func (w *walker) filter(ctx context.Context, n int, conditions func(*builder)) (
 		})
 		return places, err
 	}
-	// On PostgreSQL, numbered rows tell where the walk goes on: to find that out afterwards costs as much again. (SQLite numbers
-	// rows at a higher cost than it walks an index.)
+	// Numbered rows tell where the walk goes on: to find that out afterwards costs as much again.
 	b := &builder{}
 	inner := w.inner(b, n)
 	conditions(b)
