@@ -161,8 +161,8 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searc
 		return 0, err
 	}
 	behind := state != searchWhole
-	if !behind && taken >= limit {
-		if behind, err = tx.searchBehind(ctx); err != nil {
+	if !behind && taken >= limit && s.eng.name() != "sqlite" { // SQLite's writer would be held for a question that it does not ask
+		if _, behind, err = s.someQueued(ctx, tx.db); err != nil {
 			return 0, err
 		}
 	}
@@ -194,14 +194,14 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searc
 	return taken + int64(len(older)), set(strconv.FormatInt(older[len(older)-1], 10))
 }
 
-// searchBehind reports whether so many tasks are queued that searches do not ask the index.
-func (tx *Tx) searchBehind(ctx context.Context) (bool, error) {
-	rows, err := tx.db.Query(ctx, tx.s.eng.queued()+" LIMIT $1", int64(searchQueued+1))
+// someQueued lists noted tasks; many says that they are too many for a search to look at, so that none asks the index.
+func (s *Store) someQueued(ctx context.Context, h db.DBTX) (tasks []int64, many bool, err error) {
+	rows, err := h.Query(ctx, s.eng.queued()+" LIMIT $1", int64(searchQueued+1))
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
-	queued, err := scanInts(rows)
-	return len(queued) > searchQueued, err
+	tasks, err = scanInts(rows)
+	return tasks, len(tasks) > searchQueued, err
 }
 
 // putTasks sets what the index has of tasks, and takes those out that are gone. It reads those that are not ready, or were
@@ -423,8 +423,8 @@ func (s *Store) candidates(ctx context.Context, project int64, e *textindex.Expr
 		return nil, false, err
 	}
 	// The queue is read before the index: what leaves it in between is in the index then.
-	queued, err := s.readInts(ctx, s.eng.queued()+" LIMIT $1", []any{int64(searchQueued + 1)})
-	if err != nil || len(queued) > searchQueued {
+	queued, many, err := s.someQueued(ctx, s.eng.read())
+	if err != nil || many {
 		return nil, false, err
 	}
 	narrow, _ := textindex.In(project, e).Narrow(s.tokenShare(ctx))

@@ -103,7 +103,7 @@ func BenchmarkIngest(b *testing.B) {
 	var rows []ingestRow
 	for _, k := range []kind{onSQLite, onPostgres, oneOfEach, asServices} {
 		for _, c := range []struct{ agents, perFrame int }{{4, 1}, {32, 1}, {4, 500}} {
-			b.Run(fmt.Sprintf("%s/agents=%d/events=%d", strings.ReplaceAll(strings.ReplaceAll(string(k), ",", ""), " ", "-"), c.agents, c.perFrame), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/agents=%d/events=%d", k.slug(), c.agents, c.perFrame), func(b *testing.B) {
 				row := ingestCell(b, k, c.agents, c.perFrame)
 				rows = append(rows, row)
 				b.ReportMetric(row.PerSecond, "events/s")

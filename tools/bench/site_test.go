@@ -28,6 +28,9 @@ const (
 	asServices kind = "services, two of each"
 )
 
+// slug is the kind as a part of a benchmark's name.
+func (k kind) slug() string { return strings.NewReplacer(",", "", " ", "-").Replace(string(k)) }
+
 // services reports whether the brain is single services.
 func (k kind) services() bool { return k == oneOfEach || k == asServices }
 

@@ -65,7 +65,7 @@ func BenchmarkSoak(b *testing.B) {
 		section, key = soakSection+" of a part: "+on, "soak_"+on
 	}
 	for _, k := range kinds {
-		b.Run(strings.ReplaceAll(string(k), " ", "-"), func(b *testing.B) { rows = append(rows, soak(b, k, sizes)...) })
+		b.Run(k.slug(), func(b *testing.B) { rows = append(rows, soak(b, k, sizes)...) })
 	}
 	if b.Failed() {
 		return
