@@ -180,7 +180,7 @@ func (s *Store) IndexTasksForTest(ctx context.Context, limit int64, between func
 	}
 	between()
 	return s.InTx(ctx, func(ctx context.Context, tx *Tx) error {
-		_, err := tx.indexTasks(ctx, limit, ready)
+		_, err := tx.indexTasks(ctx, limit, ready, true)
 		return err
 	})
 }

@@ -47,9 +47,9 @@ type searchOps interface {
 	queued() string
 	// takeQueued takes about limit tasks from the queue that were noted before a time, the oldest first.
 	takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit int64) (taken int64, tasks []int64, err error)
-	// putTokens sets what the index has of tasks, and dropTokens takes tasks out. behind says that many more wait, so that
-	// searches do not ask the index yet; settleTokens readies it for them.
-	putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, behind bool) error
+	// putTokens sets what the index has of tasks, and dropTokens takes tasks out. bulk says that many more wait, so that
+	// searches do not ask the index yet, and that a long step holds nobody up; settleTokens readies the index for searches.
+	putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, bulk bool) error
 	settleTokens(ctx context.Context, h db.DBTX) error
 	dropTokens(ctx context.Context, h db.DBTX, tasks []int64) error
 	clearSearch(ctx context.Context, h db.DBTX) error
@@ -60,8 +60,9 @@ type searchOps interface {
 }
 
 // IndexTasks brings the search index on by one step of about limit tasks. It returns how many it looked at, 0 when there is
-// nothing to do for now. An index that is switched off is emptied.
-func (s *Store) IndexTasks(ctx context.Context, limit int64) (n int64, err error) {
+// nothing to do for now. bulk says that nobody waits meanwhile: an index that is far behind then takes less time for each task,
+// in steps some of which take seconds. An index that is switched off is emptied.
+func (s *Store) IndexTasks(ctx context.Context, limit int64, bulk bool) (n int64, err error) {
 	state, err := s.Meta(ctx, metaSearch)
 	if err != nil {
 		return 0, fmt.Errorf("index tasks: %w", err)
@@ -79,7 +80,7 @@ func (s *Store) IndexTasks(ctx context.Context, limit int64) (n int64, err error
 			return err
 		}
 		var err error
-		n, err = tx.indexTasks(ctx, limit, ready)
+		n, err = tx.indexTasks(ctx, limit, ready, bulk)
 		return err
 	})
 	if err != nil {
@@ -128,7 +129,7 @@ func (s *Store) readyTasks(ctx context.Context, state string, limit int64) (map[
 // olderTasks are those that come next when an index is filled.
 const olderTasks = "SELECT id FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT $2"
 
-func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searchedTask) (int64, error) {
+func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searchedTask, bulk bool) (int64, error) {
 	s := tx.s
 	state, err := s.q.MetaValue(ctx, tx.db, db.MetaValueParams{Key: metaSearch})
 	if err != nil && !s.isNotFound(err) {
@@ -160,13 +161,15 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searc
 	if err != nil {
 		return 0, err
 	}
-	behind := state != searchWhole
-	if !behind && taken >= limit && s.eng.name() != "sqlite" { // SQLite's writer would be held for a question that it does not ask
-		if _, behind, err = s.someQueued(ctx, tx.db); err != nil {
-			return 0, err
+	if bulk && state == searchWhole {
+		// SQLite's writer would be held for a question that it does not ask.
+		if bulk = taken >= limit && s.eng.name() != "sqlite"; bulk {
+			if _, bulk, err = s.someQueued(ctx, tx.db); err != nil {
+				return 0, err
+			}
 		}
 	}
-	if err := tx.putTasks(ctx, tasks, ready, behind); err != nil || taken >= limit || state == searchWhole {
+	if err := tx.putTasks(ctx, tasks, ready, bulk); err != nil || taken >= limit || state == searchWhole {
 		return taken, err
 	}
 	below, err := strconv.ParseInt(state, 10, 64)
@@ -188,7 +191,7 @@ func (tx *Tx) indexTasks(ctx context.Context, limit int64, ready map[int64]searc
 		}
 		return taken, set(searchWhole)
 	}
-	if err := tx.putTasks(ctx, older, ready, true); err != nil {
+	if err := tx.putTasks(ctx, older, ready, bulk); err != nil {
 		return 0, err
 	}
 	return taken + int64(len(older)), set(strconv.FormatInt(older[len(older)-1], 10))
@@ -206,7 +209,7 @@ func (s *Store) someQueued(ctx context.Context, h db.DBTX) (tasks []int64, many 
 
 // putTasks sets what the index has of tasks, and takes those out that are gone. It reads those that are not ready, or were
 // changed since.
-func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searchedTask, behind bool) error {
+func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searchedTask, bulk bool) error {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -229,7 +232,7 @@ func (tx *Tx) putTasks(ctx context.Context, tasks []int64, ready map[int64]searc
 		list = append(list, read...)
 	}
 	slices.SortFunc(list, func(a, b searchedTask) int { return cmp.Compare(a.id, b.id) })
-	if err := tx.s.eng.putTokens(ctx, tx.db, list, behind); err != nil {
+	if err := tx.s.eng.putTokens(ctx, tx.db, list, bulk); err != nil {
 		return err
 	}
 	gone := missing()

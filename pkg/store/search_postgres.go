@@ -48,9 +48,10 @@ func (p *pg) takeQueued(ctx context.Context, h db.DBTX, before time.Time, limit 
 
 // What is new to the index waits in a list, which every search reads, until the list is long; then it is sorted and merged. The
 // longer it is, the more of it belongs to the same page: of a large index nearly every token is on a page of its own, which is
-// read, changed and logged for it.
+// read, changed and logged for it (with 400,000 tasks of a shop 16 MB take 21 us for each more, 1 MB 117, 128 kB 213). But merging
+// is one statement: it has a core to itself while acknowledgements wait, of 1 MB for 50 to 400 ms.
 const (
-	pgListShort = "set local gin_pending_list_limit = '1MB'"
+	pgListShort = "set local gin_pending_list_limit = '256kB'"
 	pgListLong  = "set local gin_pending_list_limit = '16MB'"
 	// pgListSorted has a list sorted as a whole.
 	pgListSorted = "set local work_mem = '64MB'"
@@ -61,9 +62,9 @@ func (p *pg) settleTokens(ctx context.Context, h db.DBTX) error {
 	return err
 }
 
-func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, behind bool) error {
+func (p *pg) putTokens(ctx context.Context, h db.DBTX, tasks []searchedTask, bulk bool) error {
 	limit := pgListShort
-	if behind {
+	if bulk {
 		limit = pgListLong
 	}
 	for _, set := range []string{limit, pgListSorted} {

@@ -22,7 +22,7 @@ func indexAll(t *testing.T, s *store.Store) {
 		t.Fatal(err)
 	}
 	for {
-		n, err := s.IndexTasks(t.Context(), 100)
+		n, err := s.IndexTasks(t.Context(), 100, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestSearchIndexFollows(t *testing.T) {
 			ask(t, s, f, "cccccccc")
 			indexAll(t, s)
 		}
-		if n, err := s.IndexTasks(t.Context(), 100); n != 0 || err != nil {
+		if n, err := s.IndexTasks(t.Context(), 100, true); n != 0 || err != nil {
 			t.Errorf("nothing changed, and %d were indexed: %v", n, err)
 		}
 
@@ -173,7 +173,7 @@ func TestSearchIndexSwitched(t *testing.T) {
 			indexAll(t, on)
 			ask(t, on, f, "needle-1")
 
-			if n, err := off.IndexTasks(t.Context(), 100); n != 0 || err != nil {
+			if n, err := off.IndexTasks(t.Context(), 100, true); n != 0 || err != nil {
 				t.Fatal(n, err)
 			}
 			add(off, "needle-2")

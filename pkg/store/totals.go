@@ -84,15 +84,27 @@ type TotalBounds struct {
 
 type totalSeries struct{ engine, worker, name, queue int64 }
 
+// TotalsKnown remembers for a minute which series there are, so that not every call of AddTaskTotals has to ask. The zero value
+// is ready; it is for one goroutine.
+type TotalsKnown struct {
+	until    time.Time
+	projects map[int64]*totalKnown
+}
+
+// knownFor is how long TotalsKnown does not look again.
+const knownFor = time.Minute
+
 // AddTaskTotals adds what was counted since the last call, in one transaction, all or none. It returns how many of the
-// given series had to go to TotalOther.
-func (s *Store) AddTaskTotals(ctx context.Context, add []TaskTotal, bounds TotalBounds) (other int, err error) {
+// given series had to go to TotalOther. Many rows hold up other writers: give it some hundred at a time.
+func (s *Store) AddTaskTotals(ctx context.Context, add []TaskTotal, bounds TotalBounds, known *TotalsKnown) (other int, err error) {
 	now := s.Now()
+	if known.projects == nil || now.After(known.until) {
+		known.until, known.projects = now.Add(knownFor), make(map[int64]*totalKnown)
+	}
 	fresh := make(map[string]int64)
 	err = s.inTx(ctx, true, func(ctx context.Context, tx *Tx) error {
 		clear(fresh)
-		other = 0
-		rows, n, err := tx.totalRows(ctx, add, bounds, fresh)
+		rows, n, err := tx.totalRows(ctx, add, bounds, known.projects, fresh)
 		if err != nil {
 			return err
 		}
@@ -114,6 +126,7 @@ func (s *Store) AddTaskTotals(ctx context.Context, add []TaskTotal, bounds Total
 		return nil
 	})
 	if err != nil {
+		known.projects = nil // it may know series that were not written
 		return 0, fmt.Errorf("count task events: %w", s.err(err))
 	}
 	for text, id := range fresh {
@@ -123,7 +136,8 @@ func (s *Store) AddTaskTotals(ctx context.Context, add []TaskTotal, bounds Total
 }
 
 // totalRows turns series into rows, in key order, one a row.
-func (tx *Tx) totalRows(ctx context.Context, add []TaskTotal, bounds TotalBounds, fresh map[string]int64) ([]db.BumpTaskTotalParams, int, error) {
+func (tx *Tx) totalRows(ctx context.Context, add []TaskTotal, bounds TotalBounds, known map[int64]*totalKnown,
+	fresh map[string]int64) ([]db.BumpTaskTotalParams, int, error) {
 	texts := map[string]bool{TotalOther: true}
 	for i := range add {
 		t := &add[i]
@@ -143,7 +157,6 @@ func (tx *Tx) totalRows(ctx context.Context, add []TaskTotal, bounds TotalBounds
 		}
 		ids[text] = id
 	}
-	known := make(map[int64]*totalKnown)
 	rows := make(map[db.BumpTaskTotalParams]*db.BumpTaskTotalParams)
 	var order []*db.BumpTaskTotalParams
 	other := 0

@@ -35,7 +35,7 @@ func TestTaskTotals(t *testing.T) {
 		rq := total(ref.ProjectID, "w2", "b", store.TotalStarted, 1)
 		rq.Engine = "rq"
 		for range 2 {
-			if other, err := s.AddTaskTotals(ctx, []store.TaskTotal{failed, done, held, rq}, roomy); err != nil || other != 0 {
+			if other, err := s.AddTaskTotals(ctx, []store.TaskTotal{failed, done, held, rq}, roomy, &store.TotalsKnown{}); err != nil || other != 0 {
 				t.Fatal(other, err)
 			}
 		}
@@ -70,7 +70,7 @@ func TestTaskTotalsAreBounded(t *testing.T) {
 					f := total(ref.ProjectID, "w", fmt.Sprintf("task-%d-%d", w, i), store.TotalFailed, 1)
 					f.Exception = fmt.Sprintf("Error%d", i)
 					for {
-						_, err := s.AddTaskTotals(context.Background(), []store.TaskTotal{f}, bounds)
+						_, err := s.AddTaskTotals(context.Background(), []store.TaskTotal{f}, bounds, &store.TotalsKnown{})
 						if err == nil {
 							break
 						}
@@ -113,7 +113,7 @@ func TestTaskTotalsOfGoneWorkersExpire(t *testing.T) {
 			total(ref.ProjectID, "alive", "a", store.TotalStarted, 1), total(ref.ProjectID, "gone", "a", store.TotalStarted, 1),
 			total(ref.ProjectID, "", "a", store.TotalSent, 1),
 		}
-		if _, err := s.AddTaskTotals(ctx, add, roomy); err != nil {
+		if _, err := s.AddTaskTotals(ctx, add, roomy, &store.TotalsKnown{}); err != nil {
 			t.Fatal(err)
 		}
 		workers := func() (list []string) {

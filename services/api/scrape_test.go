@@ -92,7 +92,7 @@ func count(t *testing.T, s *store.Store, ref store.AgentRef, worker string, kind
 	if change != nil {
 		change(&v)
 	}
-	if _, err := s.AddTaskTotals(t.Context(), []store.TaskTotal{v}, store.TotalBounds{Series: 100, Exceptions: 10}); err != nil {
+	if _, err := s.AddTaskTotals(t.Context(), []store.TaskTotal{v}, store.TotalBounds{Series: 100, Exceptions: 10}, &store.TotalsKnown{}); err != nil {
 		t.Fatal(err)
 	}
 }

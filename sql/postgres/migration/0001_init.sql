@@ -306,7 +306,7 @@ CREATE TABLE rollups (
     kind       smallint NOT NULL,
     sketch     bytea,
     PRIMARY KEY (project_id, res, at, name_id, queue_id, kind)
-);
+) WITH (fillfactor = 80);
 
 -- Append-only changes to task_counts, rollups, issues and worker totals that a folder merges (PostgreSQL writers).
 CREATE TABLE rollup_deltas (

@@ -4,7 +4,8 @@
 -- Events of tasks as they were counted when they arrived, for scrapers that know the names of other exporters. n never
 -- falls, whatever becomes of the task: it is what a counter shows. engine_id, worker_id, name_id and queue_id point into
 -- names, 0 when not known. kind is one of store.TotalKind; sub is the class of the exception (in names) of failures, and of
--- successes the bucket of their run time; runtime_ms is the sum of run times.
+-- successes the bucket of their run time; runtime_ms is the sum of run times. Rows change every few seconds: half of each page is
+-- left to their next versions, which then need no new entry in the index.
 CREATE TABLE task_totals (
     project_id bigint NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     engine_id  bigint NOT NULL,
@@ -17,7 +18,7 @@ CREATE TABLE task_totals (
     runtime_ms bigint NOT NULL,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (project_id, engine_id, worker_id, name_id, queue_id, kind, sub)
-);
+) WITH (fillfactor = 50);
 
 -- Since when the holder has the lease; unknown for one that was taken by an older version.
 ALTER TABLE leases ADD COLUMN taken_at timestamptz;

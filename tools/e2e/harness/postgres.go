@@ -38,8 +38,29 @@ func NewPostgres(t testing.TB) *Postgres {
 // those of compose/postgres.yml.
 func NewDurablePostgres(t testing.TB) *Postgres {
 	t.Helper()
-	return newPostgres(t, "fsync=on", "synchronous_commit=on", "full_page_writes=on",
-		"shared_buffers=256MB", "effective_cache_size=1GB", "random_page_cost=1.1", "wal_compression=on")
+	p := newPostgres(t, "fsync=on", "synchronous_commit=on", "full_page_writes=on",
+		"shared_buffers=256MB", "min_wal_size=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min", "effective_cache_size=1GB", "random_page_cost=1.1", "wal_compression=on")
+	p.fillLog(t)
+	return p
+}
+
+// fillLog has the server make the files of its log, as one does in its first hours: they are used again then, and a commit that
+// has to make one waits for the disk much longer.
+func (p *Postgres) fillLog(t testing.TB) {
+	t.Helper()
+	const files = 60 // of 16 MiB
+	for range files {
+		p.exec(t, "SELECT pg_logical_emit_message(false, 'z4j', ''), pg_switch_wal()")
+	}
+	p.exec(t, "CHECKPOINT") // which makes the used ones ready for use again
+}
+
+func (p *Postgres) exec(t testing.TB, sql string) {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-X", "-q", "-d", p.URL(), "-c", sql).CombinedOutput() //nolint:gosec // a program of the test environment
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", sql, err, out)
+	}
 }
 
 func newPostgres(t testing.TB, settings ...string) *Postgres {

@@ -9,6 +9,7 @@
 package tally
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -27,7 +28,7 @@ import (
 // Store is what the tally needs of the database.
 type Store interface {
 	// AddTaskTotals adds to the stored series; see store.Store.AddTaskTotals.
-	AddTaskTotals(ctx context.Context, add []store.TaskTotal, bounds store.TotalBounds) (other int, err error)
+	AddTaskTotals(ctx context.Context, add []store.TaskTotal, bounds store.TotalBounds, known *store.TotalsKnown) (other int, err error)
 }
 
 // Config bounds the tally. Zero values take the defaults named.
@@ -54,6 +55,9 @@ const (
 	maxLabel = 200
 	// lastWrite bounds the write at the end of the process.
 	lastWrite = 2 * time.Second
+	// writeRows is how many series one transaction writes: those who wait for acknowledgements are not to notice. restAfter is the
+	// rest after it, in multiples of how long it took.
+	writeRows, restAfter = 250, 4
 )
 
 // durationBuckets are those of the product's earlier releases.
@@ -77,6 +81,9 @@ type Tally struct {
 	pairs   map[uuid.UUID]int
 	pending map[store.TotalKey]*value
 	told    map[string]bool
+
+	// known is Run's.
+	known store.TotalsKnown
 }
 
 type cellKey struct {
@@ -269,16 +276,16 @@ func (t *Tally) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
 			defer cancel()
-			t.flush(last)
+			t.flush(last, nil)
 			return nil
 		case <-tick.C:
-			t.flush(ctx)
+			t.flush(ctx, pause)
 		}
 	}
 }
 
-// flush writes what was counted; what can't be written waits for the next time.
-func (t *Tally) flush(ctx context.Context) {
+// flush writes what was counted, in parts; what can't be written waits for the next time. rest may be nil.
+func (t *Tally) flush(ctx context.Context, rest func(context.Context, time.Duration)) {
 	t.mu.Lock()
 	taken := t.pending
 	t.pending = make(map[store.TotalKey]*value)
@@ -290,26 +297,58 @@ func (t *Tally) flush(ctx context.Context) {
 	for k, v := range taken {
 		add = append(add, store.TaskTotal{TotalKey: k, N: v.n, RuntimeMS: v.ms})
 	}
+	// Neighbours share pages of the database.
+	slices.SortFunc(add, func(a, b store.TaskTotal) int {
+		return cmp.Or(cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Worker, b.Worker),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Bucket, b.Bucket))
+	})
+	for len(add) > 0 {
+		part := add[:min(writeRows, len(add))]
+		begin := time.Now()
+		if !t.write(ctx, part) {
+			break
+		}
+		if add = add[len(part):]; rest != nil && len(add) > 0 {
+			// All parts together take at most half of the interval.
+			rest(ctx, min(restAfter*time.Since(begin), t.cfg.Interval/2/time.Duration(1+len(taken)/writeRows)))
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range add {
+		t.add(add[i].TotalKey, add[i].N, add[i].RuntimeMS)
+	}
+}
+
+// write adds a part to the database, all of it or none, and reports whether it did.
+func (t *Tally) write(ctx context.Context, part []store.TaskTotal) bool {
 	series := max(t.cfg.Pairs, 0) * t.cfg.SeriesFactor
-	other, err := t.store.AddTaskTotals(ctx, add, store.TotalBounds{Series: series, Exceptions: maxExceptions})
+	other, err := t.store.AddTaskTotals(ctx, part, store.TotalBounds{Series: series, Exceptions: maxExceptions}, &t.known)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
 		t.writes.WithLabelValues("failed").Inc()
-		t.log.Debug("counted events not written; they wait for the next time", "series", len(add), "err", err)
-		for k, v := range taken {
-			t.add(k, v.n, v.ms)
-		}
-		return
+		t.log.Debug("counted events not written; they wait for the next time", "series", len(part), "err", err)
+		return false
 	}
 	t.writes.WithLabelValues("written").Inc()
-	if other > 0 {
-		t.overflow.WithLabelValues("stored").Add(float64(other))
-		if !t.told["stored"] {
-			t.told["stored"] = true
-			t.log.Warn("more workers and names of tasks than /metrics/celery and /metrics/flower keep apart; the rest counts as other: raise Z4J_METRICS_TASK_SERIES",
-				"series", series)
-		}
+	if other == 0 {
+		return true
+	}
+	t.overflow.WithLabelValues("stored").Add(float64(other))
+	if !t.told["stored"] {
+		t.told["stored"] = true
+		t.log.Warn("more workers and names of tasks than /metrics/celery and /metrics/flower keep apart; the rest counts as other: raise Z4J_METRICS_TASK_SERIES",
+			"series", series)
+	}
+	return true
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 

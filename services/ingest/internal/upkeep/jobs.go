@@ -33,11 +33,15 @@ const (
 	expireRows  = 2000
 	taskRows    = 250
 	compactRows = 1000
-	// searchRows is large, as an index of PostgreSQL takes many entries at once for less; on SQLite ingest waits for a step.
-	searchRows, searchRowsSQLite = 1000, 200
+	// searchRows is a step of the search index while nobody waits: an index of PostgreSQL takes many entries at once for less.
+	// While events come in, steps have as many rows as searchStep allows, but searchRowsLeast, so that acknowledgements do not
+	// wait for a core that a step holds; on SQLite they wait for its writer.
+	searchRows, searchRowsSQLite, searchRowsLeast = 1000, 200, 50
+
+	searchStep = 15 * time.Millisecond
 	// searchRest is the rest after a step of it, in multiples of the step, beside the usual one, while more than quietRate events
 	// a second come in.
-	searchRest = 2
+	searchRest = 1
 	quietRate  = 100
 )
 
@@ -272,16 +276,16 @@ func (u *Upkeep) sum(ctx context.Context) error {
 // search brings the search index up to date. Ingest comes first: while events come in, each step is followed by a longer rest
 // than those of other jobs, in which they have their turns. While none do, it goes on at once.
 func (u *Upkeep) search(ctx context.Context) error {
-	rows := int64(searchRows)
+	pace := searchPace{ingested: u.deps.Ingested, most: searchRows, rows: searchRowsLeast}
 	if u.deps.Store.Engine() == "sqlite" {
-		rows = searchRowsSQLite
+		pace.most = searchRowsSQLite
 	}
-	pace := searchPace{ingested: u.deps.Ingested}
 	for done := false; !done; {
 		var err error
 		done, err = u.turn(ctx, pace.rest, func(ctx context.Context) (bool, error) {
-			n, err := u.deps.Store.IndexTasks(ctx, rows)
+			n, err := u.deps.Store.IndexTasks(ctx, pace.rows, pace.idle)
 			u.deps.Metrics.indexed.Add(float64(n))
+			pace.taken = n
 			return n == 0, err
 		})
 		if err != nil {
@@ -296,21 +300,38 @@ func (u *Upkeep) search(ctx context.Context) error {
 	return err
 }
 
-// searchPace says how long the search index rests between two steps.
+// searchPace says how many rows the search index takes in a step, and how long it rests between two.
 type searchPace struct {
 	ingested func() int64
 	at       time.Time
 	events   int64
+	// most is how many rows a step has while few events come in.
+	most int64
+
+	// taken is how many rows the last step had, cost what one of them costs.
+	taken int64
+	cost  time.Duration
+
+	// idle says that few events come in, and rows how many rows the next step has.
+	idle bool
+	rows int64
 	// more is the rest after that of the turn, in which others have theirs.
 	more time.Duration
 }
 
 // rest is the one after a step that took so long.
 func (p *searchPace) rest(took time.Duration) time.Duration {
-	if p.quiet(time.Now()) {
-		p.more = 0
+	if p.idle = p.quiet(time.Now()); p.idle {
+		p.rows, p.more = p.most, 0
 		return minPause
 	}
+	// A step that had to wait for a core took longer than it cost; the cheapest ones lately tell what a row costs.
+	each := took / time.Duration(max(p.taken, 1))
+	if p.cost += p.cost / 64; p.cost == 0 || each < p.cost {
+		p.cost = max(each, time.Microsecond)
+	}
+	p.rows = min(max(int64(searchStep/p.cost), searchRowsLeast), p.most)
+	took = min(took, p.cost*time.Duration(p.taken))
 	p.more = searchRest * took
 	return asLong(took)
 }

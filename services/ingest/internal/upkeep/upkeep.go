@@ -66,7 +66,7 @@ type Store interface {
 	CompactRollups(ctx context.Context, res, into int64, before time.Time, limit int64) (int64, error)
 	ExpireRollups(ctx context.Context, before time.Time) (int64, error)
 	SumRollups(ctx context.Context) (int64, error)
-	IndexTasks(ctx context.Context, limit int64) (int64, error)
+	IndexTasks(ctx context.Context, limit int64, bulk bool) (int64, error)
 	SearchState(ctx context.Context) (store.SearchState, error)
 	ExpireSpans(ctx context.Context, before time.Time) (int64, error)
 	ExpireTaskTotals(ctx context.Context, silentSince, unusedSince time.Time) (int64, error)
