@@ -137,7 +137,8 @@ func (s *Store) AddTaskTotals(ctx context.Context, add []TaskTotal, bounds Total
 
 // totalRows turns series into rows, in key order, one a row.
 func (tx *Tx) totalRows(ctx context.Context, add []TaskTotal, bounds TotalBounds, known map[int64]*totalKnown,
-	fresh map[string]int64) ([]db.BumpTaskTotalParams, int, error) {
+	fresh map[string]int64,
+) ([]db.BumpTaskTotalParams, int, error) {
 	texts := map[string]bool{TotalOther: true}
 	for i := range add {
 		t := &add[i]
