@@ -108,6 +108,7 @@ type Store struct {
 	latency      time.Time
 	// unlucky counts transactions that were tried again.
 	unlucky atomic.Int64
+	access  access
 }
 
 // engine is what differs between SQLite and PostgreSQL below the generated queries.
@@ -238,6 +239,8 @@ const txAttempts = 4
 // fn may run again after a deadlock, so it must only act through tx. Use the ctx given to fn. When the commit itself fails, it
 // may have happened: nothing is tried again then.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	// Also after an error: it may have been committed all the same.
+	defer s.access.forget()
 	return s.inTx(ctx, false, fn)
 }
 

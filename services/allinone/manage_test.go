@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/store/storetest"
@@ -94,6 +95,11 @@ func TestChangePassword(t *testing.T) {
 		}
 		// While the brain runs.
 		h.runInput(t, next, "changepassword", "OPS@example.com", "--password-stdin").want(t, 0, "sessions have ended")
+		// The brain may know of a session for a second what it was, but nobody changes anything with it.
+		if code, _ := s.call(t, http.MethodPost, "/api/v1/auth/logout", nil); code != http.StatusUnauthorized {
+			t.Errorf("the old session still changes something: %d", code)
+		}
+		<-time.After(time.Second)
 		if code, _ := s.call(t, http.MethodGet, "/api/v1/auth/me", nil); code != http.StatusUnauthorized {
 			t.Errorf("the old session still works: %d", code)
 		}

@@ -210,7 +210,11 @@ func (rt *Router) handle(req *Request, op *Op) (any, error) {
 func (rt *Router) resolveProject(req *Request, op *Op) error {
 	slug := req.Param("slug")
 	unknown := domain.Errorf(domain.CodeNotFound, "project '%s' not found", slug).With("slug", slug)
-	p, err := rt.store.ProjectBySlug(req.Context(), slug)
+	project, member := rt.store.ProjectBySlug, rt.store.MemberRole
+	if reads(req.HTTP) {
+		project, member = rt.store.RecentProject, rt.store.RecentRole
+	}
+	p, err := project(req.Context(), slug)
 	switch {
 	case errors.Is(err, domain.ErrNotFound):
 		return unknown
@@ -223,7 +227,7 @@ func (rt *Router) resolveProject(req *Request, op *Op) error {
 		req.Project, req.Role = p, domain.RoleAdmin
 		return nil
 	}
-	role, err := rt.store.MemberRole(req.Context(), req.User.ID, p.ID)
+	role, err := member(req.Context(), req.User.ID, p.ID)
 	if errors.Is(err, domain.ErrNotFound) {
 		return unknown
 	}

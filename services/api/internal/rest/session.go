@@ -71,7 +71,11 @@ func (a *Authenticator) Lookup(r *http.Request) (session store.Session, user sto
 	if err := a.CheckAddress(r); err != nil {
 		return store.Session{}, store.User{}, false, err
 	}
-	session, user, err = a.cfg.Store.SessionByTokenHash(r.Context(), hash)
+	find := a.cfg.Store.SessionByTokenHash
+	if reads(r) {
+		find = a.cfg.Store.RecentSession
+	}
+	session, user, err = find(r.Context(), hash)
 	if errors.Is(err, domain.ErrNotFound) {
 		return store.Session{}, store.User{}, false, nil
 	}
@@ -86,6 +90,10 @@ func (a *Authenticator) Lookup(r *http.Request) (session store.Session, user sto
 	}
 	return session, user, true, nil
 }
+
+// reads reports whether a request changes nothing, so that the rights it is judged by may be a second old where another replica
+// changed them; see store.RecentSession.
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // StillAlive reports whether a session known from before may still be used; for sockets that outlive a request.
 func (a *Authenticator) StillAlive(ctx context.Context, tokenHash string) (store.User, bool, error) {
