@@ -195,3 +195,29 @@ func (s *Store) FoldInPartsForTest(ctx context.Context, limit int64, rolls int) 
 	n, err = s.foldInParts(ctx, limit, rolls)
 	return n, s.foldStep.Load(), err
 }
+
+// TasksBothWaysForTest reads the tasks of a project as lists do and by the driver's own way.
+func (s *Store) TasksBothWaysForTest(ctx context.Context, project int64, columns string) (fast, slow []Task, err error) {
+	query := "SELECT " + columns + " FROM tasks WHERE project_id = $1 ORDER BY id"
+	if fast, err = s.readTasks(ctx, query, []any{project}, 100); err != nil {
+		return nil, nil, err
+	}
+	rows, err := s.eng.read().Query(ctx, query, project)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	if s.eng.name() != "sqlite" && !plainTask(rows.FieldDescriptions()) {
+		return nil, nil, fmt.Errorf("columns that decodeTask does not know: %v", rows.FieldDescriptions())
+	}
+	for rows.Next() {
+		slow = append(slow, Task{})
+		if err := scanTask(rows, &slow[len(slow)-1]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return fast, slow, rows.Err()
+}
+
+// TaskColumnsForTest are the columns of whole rows and of basic ones.
+func TaskColumnsForTest() []string { return []string{taskColumns, basicColumns} }

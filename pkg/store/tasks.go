@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/z4jdev/z4j/pkg/domain"
 	"github.com/z4jdev/z4j/pkg/store/internal/db"
@@ -52,10 +53,14 @@ func (s *Store) readTasks(ctx context.Context, query string, args []any, limit i
 		return nil, err
 	}
 	defer rows.Close()
+	scan := func(rows pgx.Rows, t *Task) error { return scanTask(rows, t) }
+	if s.eng.name() != "sqlite" {
+		scan = new(pgTaskScan).scan
+	}
 	tasks := make([]Task, 0, min(limit, 64))
 	for rows.Next() {
 		tasks = append(tasks, Task{})
-		if err := scanTask(rows, &tasks[len(tasks)-1]); err != nil {
+		if err := scan(rows, &tasks[len(tasks)-1]); err != nil {
 			return nil, err
 		}
 	}

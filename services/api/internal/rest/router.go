@@ -34,6 +34,7 @@ type Router struct {
 	Share bool
 
 	shares shares
+	turns  *turns
 	store  *store.Store
 	auth   *Authenticator
 	log    *slog.Logger
@@ -46,7 +47,7 @@ type Router struct {
 func NewRouter(s *store.Store, a *Authenticator, log *slog.Logger) *Router {
 	mux := chi.NewRouter()
 	mux.NotFound(httpx.NotFound)
-	rt := &Router{store: s, auth: a, log: log, mux: mux}
+	rt := &Router{store: s, auth: a, log: log, mux: mux, turns: newTurns(0)}
 	mux.MethodNotAllowed(rt.methodNotAllowed)
 	return rt
 }
@@ -108,7 +109,11 @@ func (rt *Router) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 
 func (rt *Router) handler(op *Op) http.Handler {
 	params := pathParams(op.Path)
+	inTurn := op.inTurn()
 	call := func(w http.ResponseWriter, r *http.Request) {
+		if inTurn {
+			defer rt.turns.take(r.Context())()
+		}
 		out, err := rt.serveLimited(w, r, op, params)
 		if err != nil {
 			rt.noteRefusal(r, op, err)

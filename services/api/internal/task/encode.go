@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/z4jdev/z4j/pkg/httpx"
+	"github.com/z4jdev/z4j/pkg/wire"
 )
 
 // rowSize is about what a row of a list takes as JSON.
@@ -112,7 +113,7 @@ func (w *writer) raw(name string, text json.RawMessage) {
 	switch {
 	case text == nil:
 		w.b = append(w.b, "null"...)
-	case json.Valid(text):
+	case wire.Closed(text):
 		w.b = append(w.b, text...)
 	default:
 		w.err = fmt.Errorf("what is stored for %s is no JSON", name)
