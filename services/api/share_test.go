@@ -5,6 +5,7 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -52,6 +53,23 @@ func TestSharedAnswersAreForEverybody(t *testing.T) {
 				t.Errorf("GET %s as %s:\n%s\nas viewer:\n%s", path, as, got, want)
 			}
 		}
+	}
+	// What a caller may do with a queue is told to callers of his role only.
+	const path = "/projects/shop/queues/celery/"
+	queue := path + url.PathEscape(w.get("/queues").column("name"))
+	may := func(as string) string {
+		var page struct {
+			Actions json.RawMessage `json:"allowed_actions"`
+		}
+		a := w.call(as, http.MethodGet, queue, nil, nil)
+		if err := json.Unmarshal(a.raw, &page); err != nil || a.status != http.StatusOK {
+			t.Fatalf("GET %s as %s: %d %v", queue, as, a.status, err)
+		}
+		return string(page.Actions)
+	}
+	viewer, operator := may("viewer"), may("operator")
+	if viewer == operator || may("viewer") != viewer || may("operator") != operator {
+		t.Errorf("a viewer may %s, an operator %s", viewer, operator)
 	}
 	if shared < 9 {
 		t.Errorf("%d operations share their answers", shared)

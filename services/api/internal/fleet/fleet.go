@@ -71,6 +71,7 @@ func Ops(cfg Config) []rest.Op {
 		Method: http.MethodGet, Path: "/projects/{slug}/queues/{engine}/{name}", ID: "get_queue", Tag: "queues", Action: auth.QueueRead,
 		Summary: "Show a queue with its depth over time, its tasks by name, its workers and what can be done with it", Access: rest.Session,
 		Query: QueueQuery{}, Response: QueueDetailPublic{}, Status: http.StatusOK, Handle: g.queue,
+		ShareFor: time.Second, ShareByRole: true,
 	}}
 }
 

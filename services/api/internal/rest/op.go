@@ -59,6 +59,8 @@ type Op struct {
 	// ShareFor is how old an answer may be that callers who ask the same share; 0 shares none. Such an answer must depend
 	// on nothing but the address with its query, and the caller where that names no project, and be a plain value.
 	ShareFor time.Duration
+	// ShareByRole says that an answer to share depends on what the caller may do, too.
+	ShareByRole bool
 	// Archived lets the operation reach archived projects.
 	Archived bool
 	// Handle answers. The result is encoded as JSON unless it is an Answer or a Stream.
@@ -103,6 +105,9 @@ func (o *Op) check() error {
 	}
 	if o.ShareFor > 0 && (o.Method != http.MethodGet || len(o.Media) > 0) {
 		bad("only reads without streams can share their answers")
+	}
+	if o.ShareByRole && o.ShareFor <= 0 {
+		bad("no answers are shared, so none by role")
 	}
 	for _, v := range []any{o.Query, o.Body} {
 		if v != nil && reflect.TypeOf(v).Kind() != reflect.Struct {

@@ -64,7 +64,11 @@ func (s *schemas) operation(op *Op, envelope map[string]any) map[string]any {
 		out["summary"] = op.Summary
 	}
 	if op.ShareFor > 0 {
-		out["description"] = "Callers who ask the same may share an answer, which is at most " + op.ShareFor.String() + " old."
+		who := "Callers"
+		if op.ShareByRole {
+			who = "Callers with the same role"
+		}
+		out["description"] = who + " who ask the same may share an answer, which is at most " + op.ShareFor.String() + " old."
 	}
 	if op.Access == Session {
 		out["security"] = []any{map[string]any{"session": []string{}}}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/z4jdev/z4j/pkg/bus"
+	"github.com/z4jdev/z4j/pkg/domain"
 )
 
 // maxShared bounds the answers that are kept: what is beyond is computed for its caller alone.
@@ -28,11 +29,14 @@ type shares struct {
 	listen func(project int64)
 }
 
-// shareKey is what an answer depends on: the address with its query, and the project, or the caller where there is none.
+// shareKey is what an answer depends on: the address with its query, and the project, or the caller where there is none; for some
+// also what the caller may do.
 type shareKey struct {
 	path, query string
 	project     int64
 	user        uuid.UUID
+	role        domain.Role
+	admin       bool
 }
 
 // encoded is an answer in JSON.
@@ -54,6 +58,9 @@ func keyOf(op *Op, r *Request) (shareKey, error) {
 	key := shareKey{path: r.HTTP.URL.Path, query: string(query), project: r.Project.ID}
 	if !op.project() {
 		key.user = r.User.ID
+	}
+	if op.ShareByRole {
+		key.role, key.admin = r.Role, r.User.IsAdmin
 	}
 	return key, nil
 }
