@@ -86,6 +86,8 @@ const (
 	// before a filter counts as rare, and stretchRows how many for one answer at most. windowRows is how many are looked
 	// through as a whole.
 	firstRows, nearRows, windowRows, stretchRows = 250, 1500, 20_000, 50_000
+	// lookRows is how many the server looks through before a filter of columns is walked in stretches.
+	lookRows = 3000
 	// chunkRows is how many are looked through between two looks at the clock.
 	chunkRows = 1000
 	// stretchTime is how long a walk goes on before it answers with what it has, searchTime that of a search in texts: nobody
@@ -116,14 +118,22 @@ func (s *Store) ListTasks(ctx context.Context, p TaskPage) (TaskList, error) {
 	if r.none || p.Limit <= 0 {
 		return TaskList{}, nil
 	}
-	l := &lister{s: s, p: p, all: r.conds}
+	l := &lister{s: s, p: p, all: r.conds, begun: s.Now()}
 	if err := l.plan(ctx); err != nil {
 		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
 	}
 	if l.ordered() && (l.served == nil || len(l.served.values) == 1) {
 		return l.direct(ctx)
 	}
-	places, partial, err := l.find(ctx)
+	var seen *looked
+	if !p.Filter.texts() && !l.ordered() && s.eng.name() != "sqlite" {
+		out, at, ok, err := l.near(ctx)
+		if err != nil || ok {
+			return out, err
+		}
+		seen = at
+	}
+	places, partial, err := l.find(ctx, seen)
 	if err != nil {
 		return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
 	}
@@ -147,12 +157,80 @@ func (l *lister) direct(ctx context.Context) (out TaskList, err error) {
 	if err != nil {
 		return TaskList{}, fmt.Errorf("list tasks: %w", l.s.err(err))
 	}
+	return l.page(ctx, tasks)
+}
+
+// page makes a page of its rows, one more when the list goes on.
+func (l *lister) page(ctx context.Context, tasks []Task) (out TaskList, err error) {
 	if len(tasks) > l.p.Limit {
 		tasks = tasks[:l.p.Limit]
 		out.Next = new(l.p.Order.CursorOf(&tasks[l.p.Limit-1]))
 	}
 	out.Tasks, err = l.s.viewTasks(ctx, tasks)
 	return out, err
+}
+
+// near is a page whose rows are among the next lookRows of the walk; ok is false when it is not full and the list goes on, at seen.
+// The server stops where the page is full. It is asked one statement, where find asks one for each stretch and then for the rows.
+func (l *lister) near(ctx context.Context) (out TaskList, seen *looked, ok bool, err error) {
+	w := l.walker(l.served)
+	phases := w.phases()
+	var tasks []Task
+	if len(phases) > 1 && l.p.Filter.Since == nil {
+		// Tasks that never started come last: where no window ends before them, few pages reach them.
+		tasks, seen, err = l.look(ctx, w, phases[:1])
+		if err != nil || seen != nil {
+			return TaskList{}, seen, false, err
+		}
+	}
+	if len(tasks) <= l.p.Limit {
+		tasks, seen, err = l.look(ctx, w, phases)
+		if err != nil || seen != nil {
+			return TaskList{}, seen, false, err
+		}
+	}
+	out, err = l.page(ctx, tasks)
+	return out, nil, err == nil, err
+}
+
+// looked is how far a list was looked through, and what was found there.
+type looked struct {
+	places []TaskCursor
+	// end is behind what was looked through, nil for nothing.
+	end *TaskCursor
+}
+
+// look reads the rows of a page, one more when the list goes on, from the next tasks of each phase. When these are too few and there
+// are more tasks, it tells what it has seen instead.
+func (l *lister) look(ctx context.Context, w *walker, phases []bool) ([]Task, *looked, error) {
+	want := l.p.Limit + 1
+	b := &builder{}
+	inner := strings.Join(w.stretches(b, phases, "*", false), " UNION ALL ")
+	l.filterRows(b)
+	tasks, err := l.s.readTasks(ctx, "SELECT "+rowColumns(l.p.Basic)+" FROM ("+inner+") AS near"+b.where()+" LIMIT "+b.arg(int64(want)), b.args, want)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list tasks: %w", l.s.err(err))
+	}
+	places := make([]TaskCursor, len(tasks))
+	for i := range tasks {
+		places[i] = l.p.Order.CursorOf(&tasks[i])
+	}
+	switch {
+	case !slices.IsSortedFunc(places, compareCursors):
+		return nil, &looked{}, nil // no order is promised of rows that come from a subquery
+	case len(tasks) == want:
+		return tasks, nil, nil
+	}
+	b = &builder{}
+	// The first of the phases that go on.
+	ends, err := l.s.readPlaces(ctx, strings.Join(w.stretches(b, phases, placeColumns, true), " UNION ALL "), &builder{args: b.args}, l.p.Order)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list tasks: %w", l.s.err(err))
+	}
+	if len(ends) == 0 {
+		return tasks, nil, nil
+	}
+	return nil, &looked{slices.DeleteFunc(places, func(c TaskCursor) bool { return compareCursors(c, ends[0]) > 0 }), &ends[0]}, nil
 }
 
 // lister finds the places of one page.
@@ -168,6 +246,7 @@ type lister struct {
 	reached *TaskCursor
 	// counted are columns that are read whatever the conditions are.
 	counted []string
+	begun   time.Time
 }
 
 // plan chooses the condition whose index is walked.
@@ -230,31 +309,40 @@ func (l *lister) rareState(ctx context.Context, values []any) (bool, error) {
 // ordered reports whether indexes give the page in its order, without a look at other rows.
 func (l *lister) ordered() bool { return len(l.rest) == 0 && !l.windowed }
 
-// find returns the places of the page, one more when the list goes on. partial says that the search stopped at reached.
-func (l *lister) find(ctx context.Context) (places []TaskCursor, partial bool, err error) {
+// find returns the places of the page, one more when the list goes on. partial says that the search stopped at reached. seen, if set,
+// is what was looked through before.
+func (l *lister) find(ctx context.Context, seen *looked) (places []TaskCursor, partial bool, err error) {
 	if l.ordered() {
 		places, err = l.merge(ctx)
 		return places, false, err
 	}
 	walk := l.walker(l.served)
-	end := l.s.Now().Add(stretchTime)
+	end := l.begun.Add(stretchTime)
 	if l.p.Filter.texts() {
-		end = l.s.Now().Add(searchTime)
+		end = l.begun.Add(searchTime)
 	}
-	want, scanned, collected := l.p.Limit+1, 0, false
+	want, scanned, asked, collected := l.p.Limit+1, 0, false, false
+	walked := seen != nil && seen.end != nil
+	if walked {
+		places, walk.after, scanned = seen.places, seen.end, lookRows
+	}
 	for chunk := firstRows; ; chunk = min(2*chunk, chunkRows) {
-		found, err := walk.filter(ctx, chunk, l.filterRows)
-		if err != nil {
-			return nil, false, err
+		if !walked {
+			found, err := walk.filter(ctx, chunk, l.filterRows)
+			if err != nil {
+				return nil, false, err
+			}
+			places = append(places, found...)
+			scanned += chunk
 		}
-		places = append(places, found...)
-		scanned += chunk
+		walked = false
 		switch {
 		case len(places) >= want:
 			return places[:want], false, nil
 		case walk.done:
 			return places, false, nil
-		case scanned == firstRows:
+		case !asked:
+			asked = true
 			all, ok, err := l.ask(ctx)
 			if err == nil && !ok && l.windowed && l.p.Filter.Until != nil {
 				// In the order of starts, or of arrivals, a window that has ended may be anywhere.
@@ -586,6 +674,26 @@ func (w *walker) tasks(ctx context.Context, want int, basic bool) ([]Task, error
 		}
 	}
 	return list, nil
+}
+
+// stretches are the queries of the next rows of phases of the walk, or of the last of these rows each.
+func (w *walker) stretches(b *builder, phases []bool, columns string, last bool) []string {
+	var list []string
+	for _, unstarted := range phases {
+		w.rangeSQL(b, unstarted)
+		n := int64(lookRows)
+		if unstarted {
+			n = firstRows
+		}
+		limit := " LIMIT "
+		if last {
+			limit, n = " LIMIT 1 OFFSET ", n-1
+		}
+		limit += b.arg(n)
+		list = append(list, "(SELECT "+columns+w.from()+b.where()+" ORDER BY "+w.order.sql()+limit+")")
+		b.conds = nil
+	}
+	return list
 }
 
 // inner is the query of the next n rows.
