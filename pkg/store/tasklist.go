@@ -87,7 +87,7 @@ const (
 	// through as a whole.
 	firstRows, nearRows, windowRows, stretchRows = 250, 1500, 20_000, 50_000
 	// lookRows is how many the server looks through before a filter of columns is walked in stretches.
-	lookRows = 3000
+	lookRows = 2000
 	// chunkRows is how many are looked through between two looks at the clock.
 	chunkRows = 1000
 	// stretchTime is how long a walk goes on before it answers with what it has, searchTime that of a search in texts: nobody
