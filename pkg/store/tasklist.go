@@ -126,8 +126,12 @@ func (s *Store) ListTasks(ctx context.Context, p TaskPage) (TaskList, error) {
 		return l.direct(ctx)
 	}
 	var seen *looked
-	if !p.Filter.texts() && !l.ordered() && s.eng.name() != "sqlite" {
-		out, at, ok, err := l.near(ctx)
+	if !p.Filter.texts() && !l.ordered() {
+		near := l.near
+		if s.eng.name() == "sqlite" {
+			near = l.nearPlaces
+		}
+		out, at, ok, err := near(ctx)
 		if err != nil || ok {
 			return out, err
 		}
@@ -193,6 +197,39 @@ func (l *lister) near(ctx context.Context) (out TaskList, seen *looked, ok bool,
 	return out, nil, err == nil, err
 }
 
+// nearPlaces is near for SQLite, where a statement is no journey but each column that a row is passed on with costs.
+func (l *lister) nearPlaces(ctx context.Context) (out TaskList, seen *looked, ok bool, err error) {
+	w, want := l.walker(l.served), l.p.Limit+1
+	phases := w.phases()
+	b := &builder{}
+	inner := w.stretches(b, phases[:1], w.columns, false)[0]
+	l.filterRows(b)
+	places, err := l.s.readPlaces(ctx, inner, &builder{conds: b.conds, args: b.args, limit: want}, l.p.Order)
+	if err == nil && len(places) < want {
+		b = &builder{}
+		var ends []TaskCursor
+		ends, err = l.s.readPlaces(ctx, w.stretches(b, phases[:1], placeColumns, true)[0], &builder{args: b.args}, l.p.Order)
+		switch {
+		case len(ends) > 0:
+			seen = &looked{places, &ends[0]}
+		case len(phases) > 1:
+			seen = &looked{places, &TaskCursor{ID: maxKey}}
+		}
+	}
+	if err != nil {
+		return TaskList{}, nil, false, fmt.Errorf("list tasks: %w", l.s.err(err))
+	}
+	if seen != nil {
+		return TaskList{}, seen, false, nil
+	}
+	tasks, err := l.s.fetchTasks(ctx, places, l.p.Basic)
+	if err != nil {
+		return TaskList{}, nil, false, fmt.Errorf("list tasks: %w", l.s.err(err))
+	}
+	out, err = l.page(ctx, tasks)
+	return out, nil, err == nil, err
+}
+
 // looked is how far a list was looked through, and what was found there.
 type looked struct {
 	places []TaskCursor
@@ -205,7 +242,7 @@ type looked struct {
 func (l *lister) look(ctx context.Context, w *walker, phases []bool) ([]Task, *looked, error) {
 	want := l.p.Limit + 1
 	b := &builder{}
-	inner := strings.Join(w.stretches(b, phases, "*", false), " UNION ALL ")
+	inner := union(w.stretches(b, phases, "*", false))
 	l.filterRows(b)
 	tasks, err := l.s.readTasks(ctx, "SELECT "+rowColumns(l.p.Basic)+" FROM ("+inner+") AS near"+b.where()+" LIMIT "+b.arg(int64(want)), b.args, want)
 	if err != nil {
@@ -223,7 +260,7 @@ func (l *lister) look(ctx context.Context, w *walker, phases []bool) ([]Task, *l
 	}
 	b = &builder{}
 	// The first of the phases that go on.
-	ends, err := l.s.readPlaces(ctx, strings.Join(w.stretches(b, phases, placeColumns, true), " UNION ALL "), &builder{args: b.args}, l.p.Order)
+	ends, err := l.s.readPlaces(ctx, union(w.stretches(b, phases, placeColumns, true)), &builder{args: b.args}, l.p.Order)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list tasks: %w", l.s.err(err))
 	}
@@ -556,6 +593,9 @@ func (s *Store) readPlaces(ctx context.Context, inner string, b *builder, order 
 	if len(b.conds) > 0 {
 		query += b.where()
 	}
+	if b.limit > 0 {
+		query += " LIMIT " + b.arg(int64(b.limit))
+	}
 	rows, err := s.eng.read().Query(ctx, query, b.args...)
 	if err != nil {
 		return nil, err
@@ -690,11 +730,13 @@ func (w *walker) stretches(b *builder, phases []bool, columns string, last bool)
 			limit, n = " LIMIT 1 OFFSET ", n-1
 		}
 		limit += b.arg(n)
-		list = append(list, "(SELECT "+columns+w.from()+b.where()+" ORDER BY "+w.order.sql()+limit+")")
+		list = append(list, "SELECT "+columns+w.from()+b.where()+" ORDER BY "+w.order.sql()+limit)
 		b.conds = nil
 	}
 	return list
 }
+
+func union(queries []string) string { return "(" + strings.Join(queries, ") UNION ALL (") + ")" }
 
 // inner is the query of the next n rows.
 func (w *walker) inner(b *builder, n int) string {
