@@ -104,6 +104,9 @@ func (s *Store) RecentSession(ctx context.Context, hash string) (Session, User, 
 	return v.session, v.user, err
 }
 
+// ForgetRecent ends what RecentSession, RecentProject and RecentRole know: somebody has learned that it is no longer true.
+func (s *Store) ForgetRecent() { s.access.forget() }
+
 // RecentProject is ProjectBySlug for requests that change nothing; see RecentSession.
 func (s *Store) RecentProject(ctx context.Context, slug string) (Project, error) {
 	return s.access.projects.get(slug, func() (Project, error) { return s.ProjectBySlug(ctx, slug) })

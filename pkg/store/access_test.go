@@ -89,6 +89,10 @@ func TestRecentRights(t *testing.T) {
 			_, err := tx.SetMembershipRole(ctx, member.ID, domain.RoleOperator)
 			return err
 		})
+		s.ForgetRecent()
+		if found, _, err := s.RecentSession(ctx, "hash"); err != nil || found.RevokedAt == nil {
+			t.Errorf("after it was told to forget: %+v, %v", found.RevokedAt, err)
+		}
 		<-time.After(time.Second)
 		if got := look(); got != (rights{true, "Renamed", domain.RoleOperator}) {
 			t.Errorf("a second after a change of another process: %+v", got)

@@ -98,13 +98,16 @@ func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method
 // StillAlive reports whether a session known from before may still be used; for sockets that outlive a request.
 func (a *Authenticator) StillAlive(ctx context.Context, tokenHash string) (store.User, bool, error) {
 	session, user, err := a.cfg.Store.SessionByTokenHash(ctx, tokenHash)
-	if errors.Is(err, domain.ErrNotFound) {
-		return store.User{}, false, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+	case err != nil:
 		return store.User{}, false, fmt.Errorf("find session: %w", err)
+	case a.alive(session, user):
+		return user, true, nil
 	}
-	return user, a.alive(session, user), nil
+	// Requests must not go on with a session whose socket has ended.
+	a.cfg.Store.ForgetRecent()
+	return user, false, nil
 }
 
 func (a *Authenticator) alive(session store.Session, user store.User) bool {
