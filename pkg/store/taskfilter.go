@@ -84,8 +84,6 @@ const taskTime = "coalesce(received_at, started_at, seen_at)"
 type builder struct {
 	conds []string
 	args  []any
-	// limit is how many rows the conditions are to find, 0 for all.
-	limit int
 }
 
 func (b *builder) arg(v any) string {

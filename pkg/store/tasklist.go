@@ -131,11 +131,13 @@ func (s *Store) ListTasks(ctx context.Context, p TaskPage) (TaskList, error) {
 		if s.eng.name() == "sqlite" {
 			near = l.nearPlaces
 		}
-		out, at, ok, err := near(ctx)
-		if err != nil || ok {
-			return out, err
+		var tasks []Task
+		if tasks, seen, err = near(ctx); err != nil {
+			return TaskList{}, fmt.Errorf("list tasks: %w", s.err(err))
 		}
-		seen = at
+		if seen == nil {
+			return l.page(ctx, tasks)
+		}
 	}
 	places, partial, err := l.find(ctx, seen)
 	if err != nil {
@@ -187,7 +189,8 @@ type lister struct {
 	reached *TaskCursor
 	// counted are columns that are read whatever the conditions are.
 	counted []string
-	begun   time.Time
+	// begun is when the answer was begun.
+	begun time.Time
 }
 
 // plan chooses the condition whose index is walked.
@@ -496,9 +499,6 @@ func (s *Store) readPlaces(ctx context.Context, inner string, b *builder, order 
 	query := "SELECT id, received_at, started_at, seen_at FROM (" + inner + ") AS stretch"
 	if len(b.conds) > 0 {
 		query += b.where()
-	}
-	if b.limit > 0 {
-		query += " LIMIT " + b.arg(int64(b.limit))
 	}
 	rows, err := s.eng.read().Query(ctx, query, b.args...)
 	if err != nil {

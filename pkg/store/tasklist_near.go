@@ -4,65 +4,52 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// near is a page whose rows are among the next lookRows of the walk; ok is false when it is not full and the list goes on, at seen.
-// The server stops where the page is full. It is asked one statement, where find asks one for each stretch and then for the rows.
-func (l *lister) near(ctx context.Context) (out TaskList, seen *looked, ok bool, err error) {
+// near reads the rows of a page, one more when the list goes on, that are among the next lookRows of the walk. When they are too few
+// and the list goes on, it tells what it has seen instead. The server stops where the page is full. It is asked one statement, where
+// find asks one for each stretch and then for the rows.
+func (l *lister) near(ctx context.Context) ([]Task, *looked, error) {
 	w := l.walker(l.served)
 	phases := w.phases()
-	var tasks []Task
 	if len(phases) > 1 && l.p.Filter.Since == nil {
 		// Tasks that never started come last: where no window ends before them, few pages reach them.
-		tasks, seen, err = l.look(ctx, w, phases[:1])
-		if err != nil || seen != nil {
-			return TaskList{}, seen, false, err
+		tasks, seen, err := l.look(ctx, w, phases[:1])
+		if err != nil || seen != nil || len(tasks) > l.p.Limit {
+			return tasks, seen, err
 		}
 	}
-	if len(tasks) <= l.p.Limit {
-		tasks, seen, err = l.look(ctx, w, phases)
-		if err != nil || seen != nil {
-			return TaskList{}, seen, false, err
-		}
-	}
-	out, err = l.page(ctx, tasks)
-	return out, nil, err == nil, err
+	return l.look(ctx, w, phases)
 }
 
 // nearPlaces is near for SQLite, where a statement is no journey but each column that a row is passed on with costs.
-func (l *lister) nearPlaces(ctx context.Context) (out TaskList, seen *looked, ok bool, err error) {
+func (l *lister) nearPlaces(ctx context.Context) ([]Task, *looked, error) {
 	w, want := l.walker(l.served), l.p.Limit+1
 	phases := w.phases()
 	b := &builder{}
 	inner := w.stretches(b, phases[:1], w.columns, false)[0]
 	l.filterRows(b)
-	places, err := l.s.readPlaces(ctx, inner, &builder{conds: b.conds, args: b.args, limit: want}, l.p.Order)
-	if err == nil && len(places) < want {
+	found := "SELECT " + placeColumns + " FROM (" + inner + ") AS near" + b.where() + " LIMIT " + b.arg(int64(want))
+	places, err := l.s.readPlaces(ctx, found, &builder{args: b.args}, l.p.Order)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(places) < want {
 		b = &builder{}
-		var ends []TaskCursor
-		ends, err = l.s.readPlaces(ctx, w.stretches(b, phases[:1], placeColumns, true)[0], &builder{args: b.args}, l.p.Order)
+		ends, err := l.s.readPlaces(ctx, w.stretches(b, phases[:1], placeColumns, true)[0], &builder{args: b.args}, l.p.Order)
 		switch {
+		case err != nil:
+			return nil, nil, err
 		case len(ends) > 0:
-			seen = &looked{places, &ends[0]}
+			return nil, &looked{places, &ends[0]}, nil
 		case len(phases) > 1:
-			seen = &looked{places, &TaskCursor{ID: maxKey}}
+			return nil, &looked{places, &TaskCursor{ID: maxKey}}, nil
 		}
 	}
-	if err != nil {
-		return TaskList{}, nil, false, fmt.Errorf("list tasks: %w", l.s.err(err))
-	}
-	if seen != nil {
-		return TaskList{}, seen, false, nil
-	}
 	tasks, err := l.s.fetchTasks(ctx, places, l.p.Basic)
-	if err != nil {
-		return TaskList{}, nil, false, fmt.Errorf("list tasks: %w", l.s.err(err))
-	}
-	out, err = l.page(ctx, tasks)
-	return out, nil, err == nil, err
+	return tasks, nil, err
 }
 
 // looked is how far a list was looked through, and what was found there.
@@ -81,7 +68,7 @@ func (l *lister) look(ctx context.Context, w *walker, phases []bool) ([]Task, *l
 	l.filterRows(b)
 	tasks, err := l.s.readTasks(ctx, "SELECT "+rowColumns(l.p.Basic)+" FROM ("+inner+") AS near"+b.where()+" LIMIT "+b.arg(int64(want)), b.args, want)
 	if err != nil {
-		return nil, nil, fmt.Errorf("list tasks: %w", l.s.err(err))
+		return nil, nil, err
 	}
 	places := make([]TaskCursor, len(tasks))
 	for i := range tasks {
@@ -97,7 +84,7 @@ func (l *lister) look(ctx context.Context, w *walker, phases []bool) ([]Task, *l
 	// The first of the phases that go on.
 	ends, err := l.s.readPlaces(ctx, union(w.stretches(b, phases, placeColumns, true)), &builder{args: b.args}, l.p.Order)
 	if err != nil {
-		return nil, nil, fmt.Errorf("list tasks: %w", l.s.err(err))
+		return nil, nil, err
 	}
 	if len(ends) == 0 {
 		return tasks, nil, nil

@@ -66,13 +66,12 @@ func plainTask(fields []pgconn.FieldDescription) bool {
 // decodeTask reads the values of a row, nil where the column is NULL.
 func decodeTask(raw [][]byte, t *db.Task) error {
 	// One allocation for all that is optional.
-	var cells struct {
+	cells := new(struct {
 		ints  [3]int64
 		times [5]time.Time
 		texts [9]string
-	}
-	held := &cells
-	ints, times, texts := held.ints[:], held.times[:], held.texts[:]
+	})
+	ints, times, texts := cells.ints[:], cells.times[:], cells.texts[:]
 	var bad error
 	integer := func(b []byte) int64 {
 		switch len(b) {
@@ -93,33 +92,10 @@ func decodeTask(raw [][]byte, t *db.Task) error {
 		}
 		return time.UnixMicro(pgEpoch + int64(binary.BigEndian.Uint64(b))).UTC() //nolint:gosec // likewise
 	}
-	someInt := func(b []byte) *int64 {
-		if b == nil {
-			return nil
-		}
-		v := &ints[0]
-		ints = ints[1:]
-		*v = integer(b)
-		return v
-	}
-	someTime := func(b []byte) *time.Time {
-		if b == nil {
-			return nil
-		}
-		v := &times[0]
-		times = times[1:]
-		*v = moment(b)
-		return v
-	}
-	someText := func(b []byte) *string {
-		if b == nil {
-			return nil
-		}
-		v := &texts[0]
-		texts = texts[1:]
-		*v = string(b)
-		return v
-	}
+	text := func(b []byte) string { return string(b) }
+	someInt := func(b []byte) *int64 { return unlessNull(&ints, b, integer) }
+	someTime := func(b []byte) *time.Time { return unlessNull(&times, b, moment) }
+	someText := func(b []byte) *string { return unlessNull(&texts, b, text) }
 	t.ID, t.ProjectID, t.EngineID, t.TaskID, t.NameID = integer(raw[0]), integer(raw[1]), integer(raw[2]), string(raw[3]), integer(raw[4])
 	t.QueueID, t.WorkerID = someInt(raw[5]), someInt(raw[6])
 	t.State, t.Priority, t.RetryCount, t.RuntimeMS = integer(raw[7]), integer(raw[8]), integer(raw[9]), someInt(raw[10])
@@ -129,4 +105,14 @@ func decodeTask(raw [][]byte, t *db.Task) error {
 	t.Tags, t.Args, t.Kwargs, t.Result = someText(raw[21]), someText(raw[22]), someText(raw[23]), someText(raw[24])
 	t.Exception, t.Traceback = someText(raw[25]), someText(raw[26])
 	return bad
+}
+
+// unlessNull reads a value into the next of cells, none where the column is NULL.
+func unlessNull[T any](cells *[]T, b []byte, read func([]byte) T) *T {
+	if b == nil {
+		return nil
+	}
+	v := &(*cells)[0]
+	*cells, *v = (*cells)[1:], read(b)
+	return v
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,18 +50,8 @@ func NewDurablePostgres(t testing.TB) *Postgres {
 func (p *Postgres) fillLog(t testing.TB) {
 	t.Helper()
 	const files = 60 // of 16 MiB
-	for range files {
-		p.exec(t, "SELECT pg_logical_emit_message(false, 'z4j', ''), pg_switch_wal()")
-	}
-	p.exec(t, "CHECKPOINT") // which makes the used ones ready for use again
-}
-
-func (p *Postgres) exec(t testing.TB, sql string) {
-	t.Helper()
-	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-X", "-q", "-d", p.URL(), "-c", sql).CombinedOutput() //nolint:gosec // a program of the test environment
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", sql, err, out)
-	}
+	p.psql(t, append(slices.Repeat([]string{"SELECT pg_logical_emit_message(false, 'z4j', ''), pg_switch_wal()"}, files),
+		"CHECKPOINT")...) // makes the used ones ready for use again
 }
 
 func newPostgres(t testing.TB, settings ...string) *Postgres {
@@ -163,10 +154,24 @@ func (p *Postgres) Waiting(t testing.TB) int {
 
 func (p *Postgres) count(t testing.TB, query string) int {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-X", "-q", "-A", "-t", "-d", p.URL(), "-c", query).CombinedOutput() //nolint:gosec // likewise
-	n, cerr := strconv.Atoi(strings.TrimSpace(string(out)))
-	if err != nil || cerr != nil {
+	out := p.psql(t, query)
+	n, err := strconv.Atoi(strings.TrimSpace(out))
+	if err != nil {
 		t.Fatalf("%s: %v: %s", query, err, out)
 	}
 	return n
+}
+
+// psql runs statements, each in a transaction of its own, and returns what they print, bare.
+func (p *Postgres) psql(t testing.TB, statements ...string) string {
+	t.Helper()
+	args := []string{"-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", p.URL()}
+	for _, s := range statements {
+		args = append(args, "-c", s)
+	}
+	out, err := exec.Command(filepath.Join(p.bin, "psql"), args...).CombinedOutput() //nolint:gosec // a program of the test environment
+	if err != nil {
+		t.Fatalf("%s: %v: %s", statements, err, out)
+	}
+	return string(out)
 }
